@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/broker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+#include "daemon/broker/listening.h"
+#include "daemon/broker/supervisor_link.h"
+#include "daemon/common/fd.h"
+#include "daemon/common/log.h"
+#include "daemon/common/privilege.h"
+#include "daemon/common/role.h"
+
+uint64_t broker_new_id(struct broker *broker)
+{
+	return ++broker->last_id;
+}
+
+int broker_main(const struct role_options *options)
+{
+	struct broker broker = {.journal_fd = -1, .exit_status = ROLE_CANNOT_RUN};
+
+	signal(SIGPIPE, SIG_IGN);
+	LIST_INIT(&broker.domains);
+	LIST_INIT(&broker.connections);
+	/* Before the first byte of anybody else's is read. */
+	if (privilege_drop(options->broker_user) < 0)
+		return ROLE_CANNOT_RUN;
+	broker.base = event_base_new();
+	if (broker.base && region_table_init(&broker.regions, MAX_REGIONS) == 0 &&
+		supervisor_link_open(&broker) == 0) {
+		broker.exit_status = 0;
+		event_base_dispatch(broker.base);
+	} else {
+		log_error("cannot start: %s", strerror(errno));
+	}
+
+	connections_free_all(&broker);
+	region_table_deinit(&broker.regions);
+	domain_free_all(&broker);
+	listening_free(&broker);
+	channel_free(broker.supervisor);
+	fd_close(broker.journal_fd);
+	if (broker.base)
+		event_base_free(broker.base);
+	return broker.exit_status;
+}

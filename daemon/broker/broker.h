@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The broker: serves the clients' socket. It knows the regions, who watches them, and which worker to
+ * ask; it has no Xen handle and makes no hypercall. Whatever must outlive it is with the supervisor or in
+ * the journal.
+ */
+#ifndef XENVRAM_BROKER_BROKER_H
+#define XENVRAM_BROKER_BROKER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/broker/region_table.h"
+#include "daemon/common/channel.h"
+#include "proto/internal.pb-c.h"
+
+#define MAX_LISTENING 3
+
+struct broker;
+struct connection;
+
+/* ---- domains and their workers: domain.c ---- */
+
+struct domain {
+	LIST_ENTRY(domain) link; /* broker::domains */
+	struct broker *broker;
+	uint32_t domid;
+	char uuid[UUID_BYTES];  /* empty until its worker is known */
+	struct channel *worker; /* NULL: not there, or being started again */
+	uint64_t last_serial;
+	TAILQ_HEAD(, command) commands; /* with the worker, unanswered */
+};
+
+/* ---- the root ---- */
+
+struct broker {
+	struct event_base *base;
+	struct channel *supervisor;
+	int journal_fd;
+	struct event *listening[MAX_LISTENING];
+	struct event *accept_again; /* after descriptors ran out */
+	unsigned int n_listening;
+	struct region_table regions;
+	LIST_HEAD(, domain) domains;
+	LIST_HEAD(, connection) connections;
+	unsigned int n_connections;
+	uint64_t last_id; /* of connections and subscriptions */
+	int exit_status;
+};
+
+/* An id that no connection or subscription has had, also not with an earlier broker. */
+uint64_t broker_new_id(struct broker *broker);
+
+#endif

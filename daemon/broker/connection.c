@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/connection.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon/broker/requests.h"
+#include "daemon/broker/subscription.h"
+#include "daemon/broker/supervisor_link.h"
+#include "daemon/common/fd.h"
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+
+struct connection {
+	LIST_ENTRY(connection) link; /* broker::connections */
+	struct broker *broker;
+	struct channel *channel;
+	uint64_t id;
+	struct ucred peer; /* as it was when the peer connected */
+	bool greeted;
+	unsigned int n_in_flight; /* requests without a reply */
+	unsigned int n_subscriptions;
+	LIST_HEAD(, subscription) subscriptions;
+};
+
+uint64_t connection_id(const struct connection *connection)
+{
+	return connection->id;
+}
+
+uint32_t connection_uid(const struct connection *connection)
+{
+	return connection->peer.uid;
+}
+
+bool connection_is_greeted(const struct connection *connection)
+{
+	return connection->greeted;
+}
+
+static void keep(struct connection *connection)
+{
+	Xenvram__Internal__ConnectionState state = XENVRAM__INTERNAL__CONNECTION_STATE__INIT;
+	state.greeted = connection->greeted;
+	supervisor_keep(connection->broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, connection->id,
+		&state.base, channel_fd(connection->channel));
+}
+
+void connection_set_greeted(struct connection *connection)
+{
+	connection->greeted = true;
+	keep(connection);
+}
+
+struct connection *connection_find(struct broker *broker, uint64_t id)
+{
+	struct connection *connection;
+	LIST_FOREACH(connection, &broker->connections, link)
+	{
+		if (connection->id == id)
+			return connection;
+	}
+	return NULL;
+}
+
+/* ---- subscriptions ---- */
+
+void connection_add_subscription(struct connection *connection, struct subscription *subscription)
+{
+	LIST_INSERT_HEAD(&connection->subscriptions, subscription, of_connection);
+	connection->n_subscriptions++;
+}
+
+void connection_remove_subscription(struct connection *connection, struct subscription *subscription)
+{
+	LIST_REMOVE(subscription, of_connection);
+	connection->n_subscriptions--;
+}
+
+struct subscription *connection_find_subscription(const struct connection *connection, uint64_t id)
+{
+	struct subscription *subscription;
+	LIST_FOREACH(subscription, &connection->subscriptions, of_connection)
+	{
+		if (subscription->id == id)
+			return subscription;
+	}
+	return NULL;
+}
+
+unsigned int connection_n_subscriptions(const struct connection *connection)
+{
+	return connection->n_subscriptions;
+}
+
+/* ---- packets ---- */
+
+static void connection_free(struct connection *connection)
+{
+	struct broker *broker = connection->broker;
+	while (!LIST_EMPTY(&connection->subscriptions))
+		subscription_end(broker, LIST_FIRST(&connection->subscriptions));
+	supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, connection->id);
+	channel_free(connection->channel);
+	LIST_REMOVE(connection, link);
+	broker->n_connections--;
+	free(connection);
+}
+
+static void on_packet(void *owner, struct frame *frame)
+{
+	struct connection *connection = owner;
+
+	if (++connection->n_in_flight >= MAX_REQUESTS_IN_FLIGHT)
+		channel_hold(connection->channel, true);
+	requests_handle(connection->broker, connection, frame);
+}
+
+static const char *close_reason(int error)
+{
+	switch (error) {
+	case EMSGSIZE:
+		return "it sent a packet that is too long";
+	case EBADMSG:
+		return "it sent too many file descriptors";
+	case ENOBUFS:
+		return "it does not read what is sent to it";
+	default:
+		return strerror(error);
+	}
+}
+
+static void on_close(void *owner, int error)
+{
+	struct connection *connection = owner;
+	if (error)
+		log_warning("connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id,
+			connection->peer.uid, connection->peer.pid, close_reason(error));
+	connection_free(connection);
+}
+
+void connection_close(struct connection *connection, const char *reason)
+{
+	log_warning("connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id,
+		connection->peer.uid, connection->peer.pid, reason);
+	channel_close(connection->channel, 0);
+}
+
+static void send_packet(
+	struct connection *connection, const Xenvram__V1__Packet *packet, const int *fds, unsigned int n_fds)
+{
+	channel_send(connection->channel, &packet->base, fds, n_fds);
+}
+
+void connection_event(struct connection *connection, const Xenvram__V1__Event *event)
+{
+	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
+	packet.content_case = XENVRAM__V1__PACKET__CONTENT_EVENT;
+	packet.event = (Xenvram__V1__Event *)event;
+	if (connection->greeted)
+		send_packet(connection, &packet, NULL, 0);
+}
+
+void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__Reply *reply, const int *fds,
+	unsigned int n_fds)
+{
+	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
+	struct connection *connection = connection_find(broker, asker->connection);
+
+	if (!connection)
+		return;
+	reply->serial = asker->serial;
+	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
+	packet.reply = reply;
+	send_packet(connection, &packet, fds, n_fds);
+	if (connection->n_in_flight-- == MAX_REQUESTS_IN_FLIGHT)
+		channel_hold(connection->channel, false);
+}
+
+void asker_fail(struct broker *broker, const struct asker *asker, const struct failure *failure)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	reply.status = failure->status;
+	reply.os_error = failure->os_error;
+	reply.message = (char *)failure->text;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+/* ---- accepting ---- */
+
+/* Takes fd over. NULL with errno. */
+static struct connection *add(struct broker *broker, uint64_t id, int fd)
+{
+	static const struct channel_ops ops = {on_packet, on_close};
+	struct connection *connection = calloc(1, sizeof(*connection));
+	socklen_t length = sizeof(connection->peer);
+
+	if (!connection || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &connection->peer, &length) < 0) {
+		fd_close(fd);
+		free(connection);
+		return NULL;
+	}
+	connection->broker = broker;
+	connection->id = id;
+	LIST_INIT(&connection->subscriptions);
+	connection->channel = channel_new(broker->base, fd, CHANNEL_CLIENT, &ops, connection);
+	if (!connection->channel) {
+		free(connection);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&broker->connections, connection, link);
+	broker->n_connections++;
+	return connection;
+}
+
+static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
+{
+	const struct connection *connection;
+	unsigned int n = 0;
+	LIST_FOREACH(connection, &broker->connections, link)
+	n += connection->peer.uid == uid;
+	return n;
+}
+
+/* A refusal before Hello: an event-like reply to no request, so that the peer can say why. */
+static void refuse(struct connection *connection, const struct failure *failure)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
+	reply.status = failure->status;
+	reply.os_error = failure->os_error;
+	reply.message = (char *)failure->text;
+	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
+	packet.reply = &reply;
+	send_packet(connection, &packet, NULL, 0);
+	connection_close(connection, failure->text);
+}
+
+int connection_accept(struct broker *broker, int listening_fd)
+{
+	struct failure failure;
+	int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return -1;
+	struct connection *connection = add(broker, broker_new_id(broker), fd);
+	if (!connection)
+		return -1;
+
+	unsigned int of_uid = count_of_uid(broker, connection->peer.uid);
+	if (broker->n_connections > MAX_CONNECTIONS) {
+		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
+			"%u connections are open, the most allowed", MAX_CONNECTIONS);
+		refuse(connection, &failure);
+	} else if (of_uid > MAX_CONNECTIONS_PER_UID) {
+		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
+			"uid %u has %u connections open, the most allowed", connection->peer.uid,
+			MAX_CONNECTIONS_PER_UID);
+		refuse(connection, &failure);
+	} else {
+		keep(connection);
+	}
+	return 0;
+}
+
+void connection_inherit(
+	struct broker *broker, uint64_t id, const Xenvram__Internal__ConnectionState *state, int fd)
+{
+	struct connection *connection = add(broker, id, fd);
+	if (connection) {
+		connection->greeted = state->greeted;
+	} else {
+		log_error("connection %" PRIu64 " is lost: %s", id, strerror(errno));
+		supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, id);
+	}
+}
+
+void connections_announce_restart(struct broker *broker)
+{
+	Xenvram__V1__Restarted restarted = XENVRAM__V1__RESTARTED__INIT;
+	Xenvram__V1__Event event = XENVRAM__V1__EVENT__INIT;
+	struct connection *connection;
+
+	event.what_case = XENVRAM__V1__EVENT__WHAT_RESTARTED;
+	event.restarted = &restarted;
+	LIST_FOREACH(connection, &broker->connections, link)
+	connection_event(connection, &event);
+}
+
+void connections_free_all(struct broker *broker)
+{
+	while (!LIST_EMPTY(&broker->connections))
+		connection_free(LIST_FIRST(&broker->connections));
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/domain.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/broker/regions.h"
+#include "daemon/broker/supervisor_link.h"
+#include "daemon/common/fd.h"
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+
+struct command {
+	TAILQ_ENTRY(command) link; /* domain::commands */
+	uint64_t serial;
+	uint64_t cookie;
+	Xenvram__Internal__Command__WhatCase what;
+};
+
+struct domain *domain_find(struct broker *broker, uint32_t domid)
+{
+	struct domain *domain;
+	LIST_FOREACH(domain, &broker->domains, link)
+	{
+		if (domain->domid == domid)
+			return domain;
+	}
+	return NULL;
+}
+
+struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uuid)
+{
+	struct domain *domain = domain_find(broker, domid);
+	if (domain)
+		return domain;
+	domain = calloc(1, sizeof(*domain));
+	if (!domain)
+		return NULL;
+	domain->broker = broker;
+	domain->domid = domid;
+	strcpy(domain->uuid, uuid);
+	TAILQ_INIT(&domain->commands);
+	LIST_INSERT_HEAD(&broker->domains, domain, link);
+	return domain;
+}
+
+static void drop_commands(struct domain *domain)
+{
+	while (!TAILQ_EMPTY(&domain->commands)) {
+		struct command *command = TAILQ_FIRST(&domain->commands);
+		TAILQ_REMOVE(&domain->commands, command, link);
+		free(command);
+	}
+}
+
+static void domain_free(struct domain *domain)
+{
+	drop_commands(domain);
+	channel_free(domain->worker);
+	LIST_REMOVE(domain, link);
+	free(domain);
+}
+
+void domain_release(struct domain *domain)
+{
+	if (region_table_count(&domain->broker->regions, domain->domid) > 0)
+		return;
+	supervisor_close_worker(domain->broker, domain->domid);
+	domain_free(domain);
+}
+
+void domain_free_all(struct broker *broker)
+{
+	while (!LIST_EMPTY(&broker->domains))
+		domain_free(LIST_FIRST(&broker->domains));
+}
+
+/* ---- the worker ---- */
+
+void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd)
+{
+	struct command *pending = malloc(sizeof(*pending));
+	if (!pending) {
+		/* The worker is started again in vain, but nothing is forgotten: all is sent anew. */
+		log_error("out of memory for a command to the worker of domain %u", domain->domid);
+		channel_close(domain->worker, ENOMEM);
+		return;
+	}
+	command->serial = ++domain->last_serial;
+	*pending = (struct command){
+		.serial = command->serial,
+		.cookie = region->record.cookie,
+		.what = command->what_case,
+	};
+	TAILQ_INSERT_TAIL(&domain->commands, pending, link);
+	channel_send(domain->worker, &command->base, &fd, fd >= 0 ? 1 : 0);
+}
+
+static void done(struct domain *domain, const Xenvram__Internal__Done *done)
+{
+	struct command *command;
+	TAILQ_FOREACH(command, &domain->commands, link)
+	{
+		if (command->serial == done->serial)
+			break;
+	}
+	if (!command) {
+		log_error("domain %u: its worker answers a command %" PRIu64 " that nobody gave",
+			domain->domid, done->serial);
+		return;
+	}
+	struct region *region = region_table_find(&domain->broker->regions, command->cookie);
+	Xenvram__Internal__Command__WhatCase what = command->what;
+	TAILQ_REMOVE(&domain->commands, command, link);
+	free(command);
+	if (region)
+		regions_done(domain->broker, region, what, done);
+}
+
+static void on_packet(void *owner, struct frame *frame)
+{
+	struct domain *domain = owner;
+	Xenvram__Internal__Done *message =
+		(Xenvram__Internal__Done *)frame_unpack(frame, &xenvram__internal__done__descriptor);
+	if (!message) {
+		log_error("an answer of the worker of domain %u cannot be read: %s", domain->domid,
+			strerror(errno));
+		channel_close(domain->worker, EPROTO);
+		return;
+	}
+	done(domain, message);
+	frame_free_message(&message->base);
+}
+
+/* The supervisor starts another one, or says that the domain is gone. */
+static void on_close(void *owner, int error)
+{
+	struct domain *domain = owner;
+	if (error)
+		log_error(
+			"the channel to the worker of domain %u failed: %s", domain->domid, strerror(error));
+	domain->worker = channel_free(domain->worker);
+	drop_commands(domain);
+	regions_worker_lost(domain);
+}
+
+void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
+{
+	static const struct channel_ops ops = {on_packet, on_close};
+
+	if (domain->worker)
+		on_close(domain, 0);
+	if (strlen(uuid) < sizeof(domain->uuid))
+		strcpy(domain->uuid, uuid);
+	domain->worker = channel_new(domain->broker->base, fd, CHANNEL_ROLE, &ops, domain);
+	if (!domain->worker) {
+		log_error("the worker of domain %u cannot be talked to: %s", domain->domid, strerror(errno));
+		return;
+	}
+	regions_advance_domain(domain);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The domains in use, each with the channel to its worker and the commands under way. */
+#ifndef XENVRAM_BROKER_DOMAIN_H
+#define XENVRAM_BROKER_DOMAIN_H
+
+#include "daemon/broker/broker.h"
+
+/* The domain with this domid, made if need be. A new one has no worker yet. NULL with ENOMEM. */
+struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uuid);
+struct domain *domain_find(struct broker *broker, uint32_t domid);
+
+/* Frees it if no region is left, and lets its worker end. */
+void domain_release(struct domain *domain);
+void domain_free_all(struct broker *broker);
+
+/* Its worker is there; takes fd over. Regions are brought up to date with it. */
+void domain_meet_worker(struct domain *domain, const char *uuid, int fd);
+
+/*
+ * Sends a command about the region to the worker; the answer comes to regions_done. `command` gets its
+ * serial here. The worker must be there.
+ */
+void domain_command(
+	struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd);
+
+#endif

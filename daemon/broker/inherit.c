@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/inherit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/journal.h"
+#include "daemon/broker/listening.h"
+#include "daemon/broker/regions.h"
+#include "daemon/broker/subscription.h"
+#include "daemon/broker/supervisor_link.h"
+#include "daemon/common/fd.h"
+#include "daemon/common/log.h"
+
+static void read_journal(struct broker *broker)
+{
+	for (unsigned int slot = 0; slot < broker->regions.n_slots; slot++) {
+		struct region_record record;
+		int n = journal_read(broker->journal_fd, slot, &record);
+		if (n > 0)
+			regions_inherit(broker, &record, slot);
+		else if (n < 0)
+			log_error("slot %u of the journal is passed over: %s", slot, strerror(errno));
+	}
+}
+
+void inherit_start(struct broker *broker, struct frame *frame)
+{
+	broker->journal_fd = frame_take_fd(frame, 0);
+	for (unsigned int i = 1; i < frame->n_fds; i++)
+		listening_add(broker, frame_take_fd(frame, i));
+	read_journal(broker);
+}
+
+static void take_id(struct broker *broker, uint64_t id)
+{
+	if (id > broker->last_id)
+		broker->last_id = id;
+}
+
+void inherit_kept(struct broker *broker, const Xenvram__Internal__Kept *kept, int fd)
+{
+	const ProtobufCMessageDescriptor *descriptor =
+		kept->kind == XENVRAM__INTERNAL__KEPT_KIND__CONNECTION
+			? &xenvram__internal__connection_state__descriptor
+			: &xenvram__internal__subscription_state__descriptor;
+	ProtobufCMessage *state =
+		protobuf_c_message_unpack(descriptor, NULL, kept->state.len, kept->state.data);
+
+	take_id(broker, kept->id);
+	if (!state) {
+		log_error("an object of the broker before this one cannot be read");
+		fd_close(fd);
+		supervisor_drop(broker, kept->kind, kept->id);
+	} else if (kept->kind == XENVRAM__INTERNAL__KEPT_KIND__CONNECTION) {
+		connection_inherit(broker, kept->id, (Xenvram__Internal__ConnectionState *)state, fd);
+	} else {
+		subscription_inherit(broker, kept->id, (Xenvram__Internal__SubscriptionState *)state, fd);
+	}
+	frame_free_message(state);
+}
+
+void inherit_finish(struct broker *broker)
+{
+	connections_announce_restart(broker);
+	listening_start(broker);
+	supervisor_ready(broker);
+}

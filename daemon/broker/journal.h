@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The journal: what must be known about regions after a crash. A file of fixed slots, one a region,
+ * each rewritten in place by a single write, so that it never grows and never needs compaction. It has to
+ * survive processes, not the machine: the regions themselves end with the host.
+ *
+ * A slot is JOURNAL_SLOT_BYTES long, little-endian: magic u32, version u16, length u16, then the
+ * record. A slot with another magic is free; one of a version that this build does not know is left alone.
+ */
+#ifndef XENVRAM_BROKER_JOURNAL_H
+#define XENVRAM_BROKER_JOURNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/broker/region_table.h"
+
+#define JOURNAL_SLOT_BYTES 256u
+#define JOURNAL_MAGIC      0x4a525658u /* "XVRJ" */
+#define JOURNAL_VERSION    1u
+
+void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLOT_BYTES]);
+
+/*
+ * 1 with *ret_record; 0: the slot is free; -1 with errno: ENOTSUP a version that is not known, EBADMSG a
+ * record that cannot be true. *ret_record is untouched then.
+ */
+int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record *ret_record);
+
+/* 0, or -1 with errno as pwrite has it (a short write is EIO). */
+int journal_write(int fd, unsigned int slot, const struct region_record *record);
+int journal_erase(int fd, unsigned int slot);
+
+/*
+ * Reads the slot. 1, 0 (free, or past the end), or -1 with errno: as journal_decode, or what pread said.
+ */
+int journal_read(int fd, unsigned int slot, struct region_record *ret_record);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/listing.h"
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+
+static void describe_region(const struct region *region, Xenvram__V1__RegionInfo *info)
+{
+	const struct region_record *record = &region->record;
+
+	xenvram__v1__region_info__init(info);
+	info->cookie = record->cookie;
+	info->domid = record->domid;
+	info->domain_uuid = (char *)record->uuid;
+	info->vram_gfn = record->vram_gfn;
+	info->backing_gfn = record->backing_gfn;
+	info->nr_pages = record->nr_pages;
+	info->cache_attr = record->cache_attr;
+	info->pinned = record->pinned;
+	info->state = record->state;
+	info->subscriptions = region->n_subscriptions;
+	info->period_us = region->period_us;
+	info->owner_uid = record->owner_uid;
+	if (region->log.header) {
+		const struct region_log_header *header = region->log.header;
+		info->generation = region_log_generation(&region->log);
+		info->polls = __atomic_load_n(&header->polls, __ATOMIC_RELAXED);
+		info->dirty_pages = __atomic_load_n(&header->dirty_guest, __ATOMIC_RELAXED) +
+				    __atomic_load_n(&header->dirty_forced, __ATOMIC_RELAXED);
+	}
+}
+
+void listing_regions(
+	struct broker *broker, const struct asker *asker, const Xenvram__V1__ListRegions *request)
+{
+	Xenvram__V1__RegionInfo infos[MAX_LISTED], *pointers[MAX_LISTED];
+	Xenvram__V1__ListRegionsReply list = XENVRAM__V1__LIST_REGIONS_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	const struct region *region;
+
+	list.regions = pointers;
+	LIST_FOREACH(region, &broker->regions.regions, link)
+	{
+		if (region->record.cookie <= request->after_cookie ||
+			(request->by_domid && region->record.domid != request->domid))
+			continue;
+		if (list.n_regions == MAX_LISTED) {
+			list.more = true;
+			break;
+		}
+		pointers[list.n_regions] = &infos[list.n_regions];
+		describe_region(region, &infos[list.n_regions++]);
+	}
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_REGIONS;
+	reply.list_regions = &list;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+static void describe_domain(
+	const struct broker *broker, const struct domain *domain, Xenvram__V1__DomainInfo *info)
+{
+	const struct region *region;
+
+	xenvram__v1__domain_info__init(info);
+	info->domid = domain->domid;
+	info->uuid = (char *)domain->uuid;
+	info->worker_running = domain->worker != NULL;
+	LIST_FOREACH(region, &broker->regions.regions, link)
+	{
+		if (region->domain != domain)
+			continue;
+		info->regions++;
+		info->subscriptions += region->n_subscriptions;
+	}
+}
+
+/* The domain with the smallest domid that is at least `from`. */
+static struct domain *next_domain(const struct broker *broker, uint32_t from)
+{
+	struct domain *domain, *found = NULL;
+	LIST_FOREACH(domain, &broker->domains, link)
+	{
+		if (domain->domid >= from && (!found || domain->domid < found->domid))
+			found = domain;
+	}
+	return found;
+}
+
+void listing_domains(
+	struct broker *broker, const struct asker *asker, const Xenvram__V1__ListDomains *request)
+{
+	Xenvram__V1__DomainInfo infos[MAX_LISTED], *pointers[MAX_LISTED];
+	Xenvram__V1__ListDomainsReply list = XENVRAM__V1__LIST_DOMAINS_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	struct domain *domain = next_domain(broker, request->more ? request->after_domid + 1 : 0);
+
+	list.domains = pointers;
+	for (; domain; domain = next_domain(broker, domain->domid + 1)) {
+		if (list.n_domains == MAX_LISTED) {
+			list.more = true;
+			break;
+		}
+		pointers[list.n_domains] = &infos[list.n_domains];
+		describe_domain(broker, domain, &infos[list.n_domains++]);
+	}
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_DOMAINS;
+	reply.list_domains = &list;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/region_table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "daemon/common/fd.h"
+#include "proto/limits.h"
+
+int region_table_init(struct region_table *table, unsigned int n_slots)
+{
+	*table = (struct region_table){.n_slots = n_slots, .slots = calloc(n_slots, 1)};
+	LIST_INIT(&table->regions);
+	return table->slots ? 0 : -1;
+}
+
+void region_table_deinit(struct region_table *table)
+{
+	while (!LIST_EMPTY(&table->regions))
+		region_table_remove(table, LIST_FIRST(&table->regions));
+	free(table->slots);
+	table->slots = NULL;
+}
+
+static bool overlaps(uint64_t a, uint64_t a_pages, uint64_t b, uint64_t b_pages)
+{
+	return a < b + b_pages && b < a + a_pages;
+}
+
+/* A gfn can be in use as vram or as backing: the pages of a region come back to its backing one day. */
+static int check_overlap(
+	const struct region_record *record, const struct region_record *other, struct failure *failure)
+{
+	const struct {
+		const char *name;
+		uint64_t first;
+	} mine[] = {{"vram", record->vram_gfn}, {"backing", record->backing_gfn}},
+	  theirs[] = {{"vram", other->vram_gfn}, {"backing", other->backing_gfn}};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		for (unsigned int j = 0; j < 2; j++) {
+			if (overlaps(mine[i].first, record->nr_pages, theirs[j].first, other->nr_pages))
+				return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EEXIST,
+					"domain %u: %s 0x%" PRIx64 " + %" PRIu64
+					" pages overlaps the %s 0x%" PRIx64 " + %" PRIu64
+					" pages of region 0x%" PRIx64,
+					record->domid, mine[i].name, mine[i].first, record->nr_pages,
+					theirs[j].name, theirs[j].first, other->nr_pages, other->cookie);
+		}
+	}
+	return 0;
+}
+
+unsigned int region_table_count(const struct region_table *table, uint32_t domid)
+{
+	const struct region *region;
+	unsigned int n = 0;
+	LIST_FOREACH(region, &table->regions, link)
+	n += region->record.domid == domid;
+	return n;
+}
+
+int region_table_admit(
+	const struct region_table *table, const struct region_record *record, struct failure *failure)
+{
+	const struct region *region;
+	unsigned int used = region_table_count(table, record->domid);
+
+	LIST_FOREACH(region, &table->regions, link)
+	{
+		if (region->record.domid == record->domid &&
+			check_overlap(record, &region->record, failure) < 0)
+			return -1;
+	}
+	if (used >= MAX_REGIONS_PER_DOMAIN)
+		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
+			"domain %u has %u regions, at most %u are allowed; destroy one first", record->domid,
+			used, MAX_REGIONS_PER_DOMAIN);
+	if (table->n_regions >= table->n_slots)
+		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
+			"this host has %u regions, at most %u are allowed; destroy one first",
+			table->n_regions, table->n_slots);
+	return 0;
+}
+
+static int take_slot(struct region_table *table, unsigned int *slot)
+{
+	if (*slot == table->n_slots) {
+		for (*slot = 0; *slot < table->n_slots && table->slots[*slot]; (*slot)++)
+			;
+		if (*slot == table->n_slots) {
+			errno = ENOSPC;
+			return -1;
+		}
+	}
+	if (*slot > table->n_slots || table->slots[*slot]) {
+		errno = EEXIST;
+		return -1;
+	}
+	table->slots[*slot] = 1;
+	return 0;
+}
+
+static void insert_sorted(struct region_table *table, struct region *region)
+{
+	struct region *other, *before = NULL;
+	LIST_FOREACH(other, &table->regions, link)
+	{
+		if (other->record.cookie > region->record.cookie)
+			break;
+		before = other;
+	}
+	if (before)
+		LIST_INSERT_AFTER(before, region, link);
+	else
+		LIST_INSERT_HEAD(&table->regions, region, link);
+	table->n_regions++;
+}
+
+struct region *region_table_add(
+	struct region_table *table, const struct region_record *record, unsigned int slot)
+{
+	if (region_table_find(table, record->cookie)) {
+		errno = EEXIST;
+		return NULL;
+	}
+	struct region *region = calloc(1, sizeof(*region));
+	if (!region || take_slot(table, &slot) < 0) {
+		free(region);
+		return NULL;
+	}
+	region->record = *record;
+	region->slot = slot;
+	region->log_fd = -1;
+	LIST_INIT(&region->subscriptions);
+	STAILQ_INIT(&region->poll_waiters);
+	insert_sorted(table, region);
+	return region;
+}
+
+struct region *region_table_find(const struct region_table *table, uint64_t cookie)
+{
+	struct region *region;
+	LIST_FOREACH(region, &table->regions, link)
+	{
+		if (region->record.cookie == cookie)
+			return region;
+	}
+	return NULL;
+}
+
+void region_table_remove(struct region_table *table, struct region *region)
+{
+	LIST_REMOVE(region, link);
+	table->slots[region->slot] = 0;
+	table->n_regions--;
+	region_log_unmap(&region->log);
+	fd_close(region->log_fd);
+	free(region->failure);
+	free(region);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The regions of this host: what they are, and whether another one may join them. No I/O. */
+#ifndef XENVRAM_BROKER_REGION_TABLE_H
+#define XENVRAM_BROKER_REGION_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "proto/failure.h"
+#include "proto/limits.h"
+#include "proto/region_log.h"
+
+struct domain;
+struct subscription;
+
+/* Who waits for an answer. The connection may be gone by then. */
+struct asker {
+	uint64_t connection; /* 0: nobody */
+	uint64_t serial;
+};
+
+struct poll_waiter {
+	STAILQ_ENTRY(poll_waiter) link; /* region::poll_waiters */
+	struct asker asker;
+	uint64_t since;
+};
+
+/* What a region is: all of it goes into the journal. */
+struct region_record {
+	uint64_t cookie;
+	uint32_t domid;
+	char uuid[UUID_BYTES];
+	uint64_t vram_gfn;
+	uint64_t backing_gfn;
+	uint64_t nr_pages;
+	uint32_t cache_attr; /* Xenvram__V1__CacheAttr */
+	uint32_t state;      /* Xenvram__V1__RegionState */
+	uint32_t owner_uid;
+	bool require_cache_attr;
+	bool pinned;
+	bool placed; /* every page has been at vram once */
+};
+
+/* How far the worker was told of it; begins anew with each worker. */
+enum region_step {
+	REGION_STEP_NONE,
+	REGION_STEP_SENT,    /* check, create, attach or destroy is with the worker */
+	REGION_STEP_AT_WORK, /* attached: it can be watched and polled */
+};
+
+struct region {
+	LIST_ENTRY(region) link; /* region_table::regions */
+	struct region_record record;
+	struct domain *domain;
+	unsigned int slot; /* in the journal */
+	enum region_step step;
+	bool checked;   /* a creation: its pages are where they must be */
+	bool journaled; /* the slot is written */
+	bool log_requested;
+	struct failure *failure; /* why its creation is being undone, for the asker; else NULL */
+	struct asker asker;      /* of the creation or destruction under way */
+	int log_fd;              /* read-only; -1: not there yet */
+	struct region_log log;
+	uint32_t period_us; /* the shortest that a subscription asks for; 0: none */
+	unsigned int n_subscriptions;
+	LIST_HEAD(, subscription) subscriptions;
+	STAILQ_HEAD(, poll_waiter) poll_waiters;
+	bool poll_sent;
+};
+
+struct region_table {
+	LIST_HEAD(, region) regions; /* by cookie, ascending */
+	unsigned int n_regions;
+	uint8_t *slots; /* n_slots; 1: in use */
+	unsigned int n_slots;
+};
+
+/* 0, or -1 with ENOMEM. */
+int region_table_init(struct region_table *table, unsigned int n_slots);
+void region_table_deinit(struct region_table *table);
+
+/*
+ * May this region join the table? 0, or -1 with CONFLICT naming the region in the way, or LIMIT.
+ * The record's ranges were checked for themselves before (proto/check.h).
+ */
+int region_table_admit(
+	const struct region_table *table, const struct region_record *record, struct failure *failure);
+
+/*
+ * Adds it in `slot`, or in a free one when slot is n_slots. NULL with errno: ENOMEM, EEXIST when the cookie
+ * or slot is taken, ENOSPC.
+ */
+struct region *region_table_add(
+	struct region_table *table, const struct region_record *record, unsigned int slot);
+struct region *region_table_find(const struct region_table *table, uint64_t cookie);
+/* Unlinks and frees it; subscriptions and waiters must be gone. */
+void region_table_remove(struct region_table *table, struct region *region);
+
+unsigned int region_table_count(const struct region_table *table, uint32_t domid);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/regions.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+#include "daemon/broker/journal.h"
+#include "daemon/broker/subscription.h"
+#include "daemon/broker/supervisor_link.h"
+#include "daemon/common/fd.h"
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+
+/* Random, so that a cookie of yesterday or of another host names nothing. */
+static uint64_t new_cookie(const struct region_table *table)
+{
+	uint64_t cookie = 0;
+	while (cookie == 0 || region_table_find(table, cookie)) {
+		if (getrandom(&cookie, sizeof(cookie), 0) != sizeof(cookie))
+			cookie = 0;
+	}
+	return cookie;
+}
+
+int regions_journal(struct broker *broker, struct region *region)
+{
+	if (journal_write(broker->journal_fd, region->slot, &region->record) < 0) {
+		log_error("region 0x%" PRIx64 " cannot be written to the journal: %s", region->record.cookie,
+			strerror(errno));
+		return -1;
+	}
+	region->journaled = true;
+	return 0;
+}
+
+void regions_remove(struct broker *broker, struct region *region, const char *reason)
+{
+	struct domain *domain = region->domain;
+	struct failure gone;
+
+	failure_set(&gone, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT, "region 0x%" PRIx64 ": %s",
+		region->record.cookie, reason);
+	regions_answer_polls(broker, region, &gone);
+	subscriptions_end(broker, region, reason);
+	if (region->journaled && journal_erase(broker->journal_fd, region->slot) < 0)
+		log_error("region 0x%" PRIx64 " cannot be erased from the journal: %s", region->record.cookie,
+			strerror(errno));
+	if (region->log_requested || region->log_fd >= 0)
+		supervisor_drop_log(broker, region->record.cookie);
+	region_table_remove(&broker->regions, region);
+	if (domain)
+		domain_release(domain);
+}
+
+static void fail_and_remove(struct broker *broker, struct region *region, const struct failure *failure)
+{
+	asker_fail(broker, &region->asker, failure);
+	regions_remove(broker, region, failure->text);
+}
+
+/* ---- requests ---- */
+
+void regions_create(struct broker *broker, const struct asker *asker, uint32_t owner_uid,
+	const Xenvram__V1__CreateRegion *request)
+{
+	struct failure failure;
+	struct region_record record = {
+		.cookie = new_cookie(&broker->regions),
+		.domid = request->domid,
+		.vram_gfn = request->vram_gfn,
+		.backing_gfn = request->backing_gfn,
+		.nr_pages = request->nr_pages,
+		.cache_attr = request->cache_attr,
+		.require_cache_attr = request->require_cache_attr,
+		.state = XENVRAM__V1__REGION_STATE__CREATING,
+		.owner_uid = owner_uid,
+	};
+
+	if (region_table_admit(&broker->regions, &record, &failure) < 0) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	struct region *region = region_table_add(&broker->regions, &record, broker->regions.n_slots);
+	struct domain *domain = region ? domain_get(broker, record.domid, "") : NULL;
+	if (!domain) {
+		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
+		asker_fail(broker, asker, &failure);
+		if (region)
+			region_table_remove(&broker->regions, region);
+		return;
+	}
+	region->domain = domain;
+	region->asker = *asker;
+	regions_advance(region);
+}
+
+struct region *regions_require(struct broker *broker, const struct asker *asker, uint64_t cookie)
+{
+	struct region *region = region_table_find(&broker->regions, cookie);
+	if (!region) {
+		struct failure failure;
+		failure_set(&failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
+			"there is no region 0x%" PRIx64 " (any more)", cookie);
+		asker_fail(broker, asker, &failure);
+	}
+	return region;
+}
+
+void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t cookie)
+{
+	struct failure failure;
+	struct region *region = regions_require(broker, asker, cookie);
+	if (!region)
+		return;
+	if (region->record.state != XENVRAM__V1__REGION_STATE__ACTIVE &&
+		region->record.state != XENVRAM__V1__REGION_STATE__REGION_STUCK) {
+		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
+			"region 0x%" PRIx64 " is being %s", cookie,
+			region->record.state == XENVRAM__V1__REGION_STATE__CREATING ? "created"
+										    : "destroyed");
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	uint32_t old_state = region->record.state;
+	region->record.state = XENVRAM__V1__REGION_STATE__DESTROYING;
+	if (regions_journal(broker, region) < 0) {
+		region->record.state = old_state;
+		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the journal cannot be written: %s", strerror(errno));
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	region->asker = *asker;
+	region->step = REGION_STEP_NONE;
+	regions_advance(region);
+}
+
+/* ---- what the supervisor tells ---- */
+
+void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
+{
+	_cleanup_close_ int log_fd = fd;
+	struct region *region = region_table_find(&broker->regions, cookie);
+
+	if (!region) {
+		/* Made for a request of an earlier broker, or destroyed meanwhile. */
+		supervisor_drop_log(broker, cookie);
+		return;
+	}
+	region_log_unmap(&region->log);
+	if (region_log_map(&region->log, log_fd) < 0 || region->log.nr_pages != region->record.nr_pages) {
+		log_error("the log of region 0x%" PRIx64 " cannot be used: %s", cookie, strerror(errno));
+		return;
+	}
+	region->log_fd = fd_steal(&log_fd);
+	regions_advance(region);
+}
+
+static void set_from(struct failure *failure, const Xenvram__Internal__Failure *packed)
+{
+	failure_set(failure, packed->status, packed->os_error, "%s", packed->message);
+}
+
+void regions_log_failed(struct broker *broker, uint64_t cookie, const Xenvram__Internal__Failure *packed)
+{
+	struct region *region = region_table_find(&broker->regions, cookie);
+	struct failure failure;
+
+	if (!region)
+		return;
+	region->log_requested = false;
+	if (region->record.state != XENVRAM__V1__REGION_STATE__CREATING)
+		return; /* of an earlier broker; asked for again with the next worker */
+	failure_set(&failure, packed->status, packed->os_error,
+		"no log for %" PRIu64 " pages can be made: %s", region->record.nr_pages, packed->message);
+	fail_and_remove(broker, region, &failure);
+}
+
+void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd)
+{
+	struct domain *domain = domain_find(broker, domid);
+	if (domain) {
+		domain_meet_worker(domain, uuid, fd);
+	} else {
+		fd_close(fd);
+		supervisor_close_worker(broker, domid);
+	}
+}
+
+void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__Internal__Failure *packed)
+{
+	struct region *region, *next;
+	struct failure failure;
+
+	set_from(&failure, packed);
+	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next)
+	{
+		if (region->record.domid != domid)
+			continue;
+		switch (region->record.state) {
+		case XENVRAM__V1__REGION_STATE__CREATING:
+			fail_and_remove(broker, region, &failure);
+			break;
+		case XENVRAM__V1__REGION_STATE__DESTROYING:
+			region->record.state = XENVRAM__V1__REGION_STATE__REGION_STUCK;
+			regions_journal(broker, region);
+			asker_fail(broker, &region->asker, &failure);
+			region->asker = (struct asker){0};
+			break;
+		default:
+			log_error("region 0x%" PRIx64 " cannot be served: %s", region->record.cookie,
+				failure.text);
+			regions_answer_polls(broker, region, &failure);
+		}
+	}
+}
+
+void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
+{
+	struct region *region, *next;
+	struct failure failure;
+
+	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH, "domain %u (%s) is gone", domid, uuid);
+	log_info("%s", failure.text);
+	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next)
+	{
+		/* One without UUID is being created, and was meant for the domain that there was. */
+		if (region->record.domid == domid &&
+			(!*region->record.uuid || strcmp(region->record.uuid, uuid) == 0))
+			fail_and_remove(broker, region, &failure);
+	}
+}
+
+void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot)
+{
+	struct region *region = region_table_add(&broker->regions, record, slot);
+	if (region)
+		region->domain = domain_get(broker, record->domid, record->uuid);
+	if (!region || !region->domain) {
+		log_error("region 0x%" PRIx64 " of the journal cannot be taken over: %s", record->cookie,
+			strerror(errno));
+		return;
+	}
+	region->journaled = true;
+	/* Whether its pages were moved is not known; nobody can be given the cookie any more. */
+	if (record->state == XENVRAM__V1__REGION_STATE__CREATING)
+		region->record.state = XENVRAM__V1__REGION_STATE__DESTROYING;
+}

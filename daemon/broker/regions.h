@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The life of regions: what clients ask for, and what happens to domains. */
+#ifndef XENVRAM_BROKER_REGIONS_H
+#define XENVRAM_BROKER_REGIONS_H
+
+#include "daemon/broker/broker.h"
+
+/* ---- requests: each answers its asker, now or later (regions.c) ---- */
+
+void regions_create(struct broker *broker, const struct asker *asker, uint32_t owner_uid,
+	const Xenvram__V1__CreateRegion *request);
+void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t cookie);
+/* The region with this cookie; if there is none the asker is told so, and NULL. */
+struct region *regions_require(struct broker *broker, const struct asker *asker, uint64_t cookie);
+
+/* ---- what the supervisor tells (regions.c) ---- */
+
+/* Takes fd over. */
+void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd);
+void regions_log_failed(struct broker *broker, uint64_t cookie, const Xenvram__Internal__Failure *failure);
+/* Takes fd over. */
+void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd);
+void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__Internal__Failure *failure);
+void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid);
+
+/* A region as the journal has it. */
+void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot);
+
+/*
+ * The region ends: subscribers hear the reason, its log is dropped, and its domain let go if it was the
+ * last. Its asker was answered before.
+ */
+void regions_remove(struct broker *broker, struct region *region, const char *reason);
+
+/* Writes the region's slot. 0, or -1 with a line in the log. */
+int regions_journal(struct broker *broker, struct region *region);
+
+/* ---- with the worker (region_work.c) ---- */
+
+/* Sends the worker whatever is next for the region, if it and the region's log are there. */
+void regions_advance(struct region *region);
+void regions_advance_domain(struct domain *domain);
+/* The region's creation failed: its pages are put back, and then the asker is told. */
+void regions_undo_creation(struct broker *broker, struct region *region, const struct failure *failure);
+/* The worker has answered a command. */
+void regions_done(struct broker *broker, struct region *region, Xenvram__Internal__Command__WhatCase what,
+	const Xenvram__Internal__Done *done);
+void regions_worker_lost(struct domain *domain);
+
+/* Answers the asker with a snapshot after a poll of the hypervisor. */
+void regions_poll(struct region *region, const struct asker *asker, uint64_t since);
+/* Answers all who wait for a poll: with snapshots, or with the failure if there is one. */
+void regions_answer_polls(struct broker *broker, struct region *region, const struct failure *failure);
+/* Tells the worker how often to poll, after a subscription came or went. */
+void regions_update_watch(struct region *region);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/requests.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/listing.h"
+#include "daemon/broker/regions.h"
+#include "daemon/broker/snapshot.h"
+#include "daemon/broker/subscription.h"
+#include "proto/check.h"
+
+typedef Xenvram__V1__Request Request;
+
+static void handle_hello(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	Xenvram__V1__HelloReply hello = XENVRAM__V1__HELLO_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	struct failure failure;
+
+	if (connection_is_greeted(connection)) {
+		failure_set(&failure, XENVRAM__V1__STATUS__INVALID, EPROTO, "a second Hello");
+		asker_fail(broker, asker, &failure);
+		connection_close(connection, failure.text);
+		return;
+	}
+	if (check_hello(request->hello, &hello.version, &failure) < 0) {
+		asker_fail(broker, asker, &failure);
+		connection_close(connection, failure.text);
+		return;
+	}
+	connection_set_greeted(connection);
+	hello.daemon = (char *)XENVRAM_VERSION;
+	hello.max_message_bytes = MAX_MESSAGE_BYTES;
+	hello.max_requests_in_flight = MAX_REQUESTS_IN_FLIGHT;
+	hello.max_region_pages = MAX_REGION_PAGES;
+	hello.min_period_us = MIN_PERIOD_US;
+	hello.max_period_us = MAX_PERIOD_US;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_HELLO;
+	reply.hello = &hello;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+static void handle_create_region(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	regions_create(broker, asker, connection_uid(connection), request->create_region);
+}
+
+static void handle_destroy_region(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	(void)connection;
+	regions_destroy(broker, asker, request->destroy_region->cookie);
+}
+
+static void handle_list_regions(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	(void)connection;
+	listing_regions(broker, asker, request->list_regions);
+}
+
+static void handle_list_domains(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	(void)connection;
+	listing_domains(broker, asker, request->list_domains);
+}
+
+/* A region that is polled anyway answers from its last poll; else the hypervisor is asked. */
+static void handle_snapshot(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	const Xenvram__V1__Snapshot *snapshot = request->snapshot;
+	struct region *region = regions_require(broker, asker, snapshot->cookie);
+	struct failure failure;
+
+	(void)connection;
+	if (!region)
+		return;
+	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING ||
+		region->record.state == XENVRAM__V1__REGION_STATE__DESTROYING) {
+		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
+			"region 0x%" PRIx64 " is being created or destroyed", snapshot->cookie);
+		asker_fail(broker, asker, &failure);
+	} else if (region->period_us > 0 && region->log_fd >= 0 && !snapshot->sync) {
+		snapshot_answer(broker, region, asker, snapshot->since);
+	} else {
+		regions_poll(region, asker, snapshot->since);
+	}
+}
+
+static void handle_subscribe(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	subscription_create(broker, connection, asker, request->subscribe);
+}
+
+static void handle_unsubscribe(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	uint64_t id = request->unsubscribe->subscription;
+	struct subscription *subscription = connection_find_subscription(connection, id);
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	struct failure failure;
+
+	if (!subscription) {
+		failure_set(&failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
+			"this connection has no subscription %" PRIu64, id);
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	subscription_end(broker, subscription);
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+typedef void (*handler)(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request);
+
+static const handler handlers[] = {
+	[XENVRAM__V1__REQUEST__OPERATION_HELLO] = handle_hello,
+	[XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION] = handle_create_region,
+	[XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION] = handle_destroy_region,
+	[XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS] = handle_list_regions,
+	[XENVRAM__V1__REQUEST__OPERATION_LIST_DOMAINS] = handle_list_domains,
+	[XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT] = handle_snapshot,
+	[XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE] = handle_subscribe,
+	[XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE] = handle_unsubscribe,
+};
+
+static int check(const struct connection *connection, const Request *request, const struct frame *frame,
+	struct failure *failure)
+{
+	if (frame->n_fds > 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EINVAL,
+			"%u file descriptors came with the request, none are taken", frame->n_fds);
+	if (!connection_is_greeted(connection) &&
+		request->operation_case != XENVRAM__V1__REQUEST__OPERATION_HELLO)
+		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EPROTO,
+			"the first request of a connection must be Hello");
+	return check_request(request, failure);
+}
+
+void requests_handle(struct broker *broker, struct connection *connection, struct frame *frame)
+{
+	struct failure failure;
+	Request *request = (Request *)frame_unpack(frame, &xenvram__v1__request__descriptor);
+	if (!request) {
+		connection_close(connection, errno == ENOMEM ? "it sent a request that unpacks to too much"
+							     : "it sent something that is no request");
+		return;
+	}
+	struct asker asker = {connection_id(connection), request->serial};
+	if (check(connection, request, frame, &failure) == 0) {
+		/* check_request knows the operation, so it is in the table. */
+		handlers[request->operation_case](broker, connection, &asker, request);
+	} else {
+		bool greeted = connection_is_greeted(connection);
+		asker_fail(broker, &asker, &failure);
+		if (!greeted)
+			connection_close(connection, failure.text);
+	}
+	frame_free_message(&request->base);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A region's dirty pages as a message. */
+#ifndef XENVRAM_BROKER_SNAPSHOT_H
+#define XENVRAM_BROKER_SNAPSHOT_H
+
+#include "daemon/broker/broker.h"
+
+/* Answers from the log as it is: every page dirtied after generation `since`. */
+void snapshot_answer(
+	struct broker *broker, const struct region *region, const struct asker *asker, uint64_t since);
+
+#endif

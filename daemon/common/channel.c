@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/common/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/common/fd.h"
+#include "daemon/common/list.h"
+
+/* Packets handled before other descriptors of the loop get their turn. */
+#define MAX_PACKETS_A_TURN 16
+
+struct queued {
+	STAILQ_ENTRY(queued) link; /* channel::queue */
+	size_t n_bytes;
+	int fds[MAX_MESSAGE_FDS];
+	unsigned int n_fds;
+	uint8_t bytes[];
+};
+
+struct channel {
+	int fd;
+	enum channel_kind kind;
+	const struct channel_ops *ops;
+	void *owner;
+	struct event *readable;
+	struct event *writable;
+	struct event *retry; /* the kernel was out of memory for a packet */
+	STAILQ_HEAD(, queued) queue;
+	size_t queued_bytes;
+	bool held;
+	bool closing; /* on_close is due with close_error */
+	int close_error;
+	bool *freed; /* set when the channel is freed during one of its own callbacks */
+};
+
+static struct queued *queued_free(struct queued *packet)
+{
+	for (unsigned int i = 0; i < packet->n_fds; i++)
+		fd_close(packet->fds[i]);
+	free(packet);
+	return NULL;
+}
+
+static void schedule_close(struct channel *channel, int error)
+{
+	if (channel->closing)
+		return;
+	channel->closing = true;
+	channel->close_error = error;
+	event_active(channel->readable, EV_READ, 0);
+}
+
+static void update_reading(struct channel *channel)
+{
+	bool stalled = channel->kind == CHANNEL_CLIENT && !STAILQ_EMPTY(&channel->queue);
+	if (channel->held || stalled || channel->closing)
+		event_del(channel->readable);
+	else
+		event_add(channel->readable, NULL);
+	/* event_del also takes back an activation. */
+	if (channel->closing)
+		event_active(channel->readable, EV_READ, 0);
+}
+
+static void queue_packet(
+	struct channel *channel, const uint8_t *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
+{
+	if (channel->kind == CHANNEL_CLIENT && channel->queued_bytes + n_bytes > MAX_QUEUED_BYTES) {
+		schedule_close(channel, ENOBUFS);
+		return;
+	}
+	struct queued *packet = malloc(sizeof(*packet) + n_bytes);
+	if (!packet) {
+		schedule_close(channel, ENOMEM);
+		return;
+	}
+	memcpy(packet->bytes, bytes, n_bytes);
+	packet->n_bytes = n_bytes;
+	packet->n_fds = 0;
+	for (unsigned int i = 0; i < n_fds; i++) {
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		if (fd < 0) {
+			schedule_close(channel, errno);
+			queued_free(packet);
+			return;
+		}
+		packet->fds[packet->n_fds++] = fd;
+	}
+	STAILQ_INSERT_TAIL(&channel->queue, packet, link);
+	channel->queued_bytes += n_bytes;
+	update_reading(channel);
+}
+
+/* 0 sent; 1 not now, and it is arranged that the queue is tried again; -1 the channel is closing. */
+static int try_send(
+	struct channel *channel, const uint8_t *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
+{
+	static const struct timeval retry_after = {.tv_usec = 10000};
+
+	if (frame_send(channel->fd, bytes, n_bytes, fds, n_fds) == 0)
+		return 0;
+	switch (errno) {
+	case EAGAIN:
+		event_add(channel->writable, NULL);
+		return 1;
+	case ENOMEM:
+	case ENOBUFS:
+	case ETOOMANYREFS:
+		event_add(channel->retry, &retry_after);
+		return 1;
+	default:
+		schedule_close(channel, errno == EPIPE ? 0 : errno);
+		return -1;
+	}
+}
+
+static void drain_queue(struct channel *channel)
+{
+	struct queued *packet;
+
+	while ((packet = STAILQ_FIRST(&channel->queue)) && !channel->closing) {
+		if (try_send(channel, packet->bytes, packet->n_bytes, packet->fds, packet->n_fds) != 0)
+			break;
+		STAILQ_REMOVE_HEAD(&channel->queue, link);
+		channel->queued_bytes -= packet->n_bytes;
+		queued_free(packet);
+	}
+	update_reading(channel);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	drain_queue(data);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *data)
+{
+	struct channel *channel = data;
+	struct frame frame;
+	bool freed = false;
+
+	(void)fd;
+	(void)what;
+	channel->freed = &freed;
+	for (unsigned int i = 0; i < MAX_PACKETS_A_TURN && !channel->closing; i++) {
+		if (!event_pending(channel->readable, EV_READ, NULL))
+			break; /* held by what the packet before led to */
+		int n = frame_recv(channel->fd, &frame);
+		if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
+			break;
+		if (n <= 0) {
+			schedule_close(channel, n == 0 || errno == ECONNRESET ? 0 : errno);
+			break;
+		}
+		channel->ops->on_packet(channel->owner, &frame);
+		frame_close_fds(&frame);
+		if (freed)
+			return;
+	}
+	channel->freed = NULL;
+	if (channel->closing) {
+		event_del(channel->readable);
+		event_del(channel->writable);
+		event_del(channel->retry);
+		channel->ops->on_close(channel->owner, channel->close_error);
+	}
+}
+
+struct channel *channel_new(
+	struct event_base *base, int fd, enum channel_kind kind, const struct channel_ops *ops, void *owner)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+	if (!channel) {
+		fd_close(fd);
+		return NULL;
+	}
+	*channel = (struct channel){.fd = fd, .kind = kind, .ops = ops, .owner = owner};
+	STAILQ_INIT(&channel->queue);
+	/* Not by MSG_DONTWAIT alone: a socket from outside keeps whatever mode its maker gave it. */
+	if (evutil_make_socket_nonblocking(fd) < 0)
+		return channel_free(channel);
+	channel->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, channel);
+	channel->writable = event_new(base, fd, EV_WRITE, on_writable, channel);
+	channel->retry = evtimer_new(base, on_writable, channel);
+	if (!channel->readable || !channel->writable || !channel->retry ||
+		event_add(channel->readable, NULL) < 0) {
+		errno = ENOMEM;
+		return channel_free(channel);
+	}
+	return channel;
+}
+
+struct channel *channel_free(struct channel *channel)
+{
+	if (!channel)
+		return NULL;
+	int saved_errno = errno;
+	if (channel->freed)
+		*channel->freed = true;
+	if (channel->readable)
+		event_free(channel->readable);
+	if (channel->writable)
+		event_free(channel->writable);
+	if (channel->retry)
+		event_free(channel->retry);
+	while (!STAILQ_EMPTY(&channel->queue)) {
+		struct queued *packet = STAILQ_FIRST(&channel->queue);
+		STAILQ_REMOVE_HEAD(&channel->queue, link);
+		queued_free(packet);
+	}
+	fd_close(channel->fd);
+	free(channel);
+	errno = saved_errno;
+	return NULL;
+}
+
+int channel_fd(const struct channel *channel)
+{
+	return channel->fd;
+}
+
+void channel_send(
+	struct channel *channel, const ProtobufCMessage *message, const int *fds, unsigned int n_fds)
+{
+	uint8_t bytes[MAX_MESSAGE_BYTES];
+
+	if (channel->closing)
+		return;
+	size_t n_bytes = protobuf_c_message_get_packed_size(message);
+	if (n_bytes > sizeof(bytes)) {
+		schedule_close(channel, EMSGSIZE);
+		return;
+	}
+	protobuf_c_message_pack(message, bytes);
+	if (STAILQ_EMPTY(&channel->queue) && try_send(channel, bytes, n_bytes, fds, n_fds) <= 0)
+		return;
+	if (!channel->closing)
+		queue_packet(channel, bytes, n_bytes, fds, n_fds);
+}
+
+void channel_close(struct channel *channel, int error)
+{
+	schedule_close(channel, error);
+}
+
+void channel_hold(struct channel *channel, bool held)
+{
+	channel->held = held;
+	update_reading(channel);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/supervisor/log_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "daemon/common/fd.h"
+#include "daemon/common/log.h"
+#include "proto/region_log.h"
+
+static void fill_generations(void *base, size_t offset, uint64_t n)
+{
+	uint64_t *generations = (uint64_t *)((char *)base + offset);
+	for (uint64_t i = 0; i < n; i++)
+		generations[i] = 1;
+}
+
+static int initialise(int fd, uint64_t cookie, uint64_t nr_pages)
+{
+	size_t bytes = region_log_bytes(nr_pages);
+	if (fchmod(fd, 0600) < 0 || ftruncate(fd, bytes) < 0)
+		return -1;
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return -1;
+	*(struct region_log_header *)base = (struct region_log_header){
+		.magic = REGION_LOG_MAGIC,
+		.version = REGION_LOG_VERSION,
+		.nr_pages = nr_pages,
+		.cookie = cookie,
+		.state = REGION_LOG_IDLE,
+		.generation = 1,
+	};
+	fill_generations(base, REGION_LOG_HEADER_BYTES, region_log_n_blocks(nr_pages));
+	fill_generations(base, region_log_page_offset(nr_pages), nr_pages);
+	munmap(base, bytes);
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+
+static int reopen_readable(int fd)
+{
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static struct log_file *discard(struct log_file *log)
+{
+	int saved_errno = errno;
+	fd_close(log->writable_fd);
+	fd_close(log->readable_fd);
+	free(log);
+	errno = saved_errno;
+	return NULL;
+}
+
+struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages)
+{
+	struct log_file *log = malloc(sizeof(*log));
+	if (!log)
+		return NULL;
+	*log = (struct log_file){.cookie = cookie,
+		.domid = domid,
+		.nr_pages = nr_pages,
+		.readable_fd = -1,
+		.writable_fd = memfd_create("xenvram-region-log", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+	if (log->writable_fd < 0 || initialise(log->writable_fd, cookie, nr_pages) < 0)
+		return discard(log);
+	log->readable_fd = reopen_readable(log->writable_fd);
+	if (log->readable_fd < 0)
+		return discard(log);
+	return log;
+}
+
+struct log_file *log_file_free(struct log_file *log)
+{
+	/* Its worker may have died before it could say so. */
+	static const uint32_t gone = REGION_LOG_GONE;
+	if (pwrite(log->writable_fd, &gone, sizeof(gone), offsetof(struct region_log_header, state)) !=
+		(ssize_t)sizeof(gone))
+		log_warning("a region log cannot be marked as gone: %s", strerror(errno));
+	return discard(log);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The supervisor's side of the broker: its life, and what it asks for. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+#include "daemon/supervisor/supervisor.h"
+
+typedef Xenvram__Internal__ToBroker ToBroker;
+
+static void tell(struct supervisor *supervisor, const ToBroker *message, const int *fds, unsigned int n_fds)
+{
+	if (supervisor->broker.channel)
+		channel_send(supervisor->broker.channel, &message->base, fds, n_fds);
+}
+
+void broker_tell_log(struct supervisor *supervisor, struct log_file *log)
+{
+	Xenvram__Internal__LogRef ref = XENVRAM__INTERNAL__LOG_REF__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	ref.cookie = log->cookie;
+	ref.domid = log->domid;
+	ref.nr_pages = log->nr_pages;
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_LOG;
+	message.log = &ref;
+	log->announced = true;
+	tell(supervisor, &message, &log->readable_fd, 1);
+}
+
+void broker_tell_log_failed(struct supervisor *supervisor, uint64_t cookie, int error)
+{
+	Xenvram__Internal__Failure failure = XENVRAM__INTERNAL__FAILURE__INIT;
+	Xenvram__Internal__LogFailed failed = XENVRAM__INTERNAL__LOG_FAILED__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	failure.status = XENVRAM__V1__STATUS__INTERNAL;
+	failure.os_error = error;
+	failure.message = strerror(error);
+	failed.cookie = cookie;
+	failed.failure = &failure;
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_LOG_FAILED;
+	message.log_failed = &failed;
+	tell(supervisor, &message, NULL, 0);
+}
+
+static void tell_domain(struct supervisor *supervisor, Xenvram__Internal__ToBroker__WhatCase what,
+	uint32_t domid, const char *uuid, int fd)
+{
+	Xenvram__Internal__DomainRef ref = XENVRAM__INTERNAL__DOMAIN_REF__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	ref.domid = domid;
+	ref.uuid = (char *)uuid;
+	message.what_case = what;
+	message.worker = &ref; /* one arm of the union, whichever `what` */
+	tell(supervisor, &message, &fd, fd >= 0 ? 1 : 0);
+}
+
+void broker_tell_worker(struct supervisor *supervisor, uint32_t domid, const char *uuid, int channel_fd)
+{
+	tell_domain(supervisor, XENVRAM__INTERNAL__TO_BROKER__WHAT_WORKER, domid, uuid, channel_fd);
+}
+
+void broker_tell_domain_gone(struct supervisor *supervisor, uint32_t domid, const char *uuid)
+{
+	tell_domain(supervisor, XENVRAM__INTERNAL__TO_BROKER__WHAT_DOMAIN_GONE, domid, uuid, -1);
+}
+
+void broker_tell_open_failed(
+	struct supervisor *supervisor, uint32_t domid, const Xenvram__Internal__Failure *failure)
+{
+	Xenvram__Internal__OpenFailed failed = XENVRAM__INTERNAL__OPEN_FAILED__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	failed.domid = domid;
+	failed.failure = (Xenvram__Internal__Failure *)failure;
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_OPEN_FAILED;
+	message.open_failed = &failed;
+	tell(supervisor, &message, NULL, 0);
+}
+
+static void tell_kept(struct supervisor *supervisor, const struct kept *kept)
+{
+	Xenvram__Internal__Kept packed = XENVRAM__INTERNAL__KEPT__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	packed.kind = kept->kind;
+	packed.id = kept->id;
+	packed.state = (ProtobufCBinaryData){kept->n_bytes, kept->bytes};
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_KEPT;
+	message.kept = &packed;
+	tell(supervisor, &message, &kept->fd, kept->fd >= 0 ? 1 : 0);
+}
+
+static void tell_start(struct supervisor *supervisor)
+{
+	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	int fds[1 + MAX_LISTENERS] = {supervisor->listener.journal_fd};
+	for (unsigned int i = 0; i < supervisor->listener.n_fds; i++)
+		fds[1 + i] = supervisor->listener.fds[i];
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_START;
+	message.start = &nothing;
+	tell(supervisor, &message, fds, 1 + supervisor->listener.n_fds);
+}
+
+static void tell_inheritance(struct supervisor *supervisor)
+{
+	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	struct kept *kept;
+	struct log_file *log;
+
+	tell_start(supervisor);
+	LIST_FOREACH(log, &supervisor->logs, link)
+	{
+		if (log->announced)
+			broker_tell_log(supervisor, log);
+	}
+	TAILQ_FOREACH(kept, &supervisor->kept, link)
+	tell_kept(supervisor, kept);
+	workers_meet_broker(supervisor);
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_INHERITED_ALL;
+	message.inherited_all = &nothing;
+	tell(supervisor, &message, NULL, 0);
+}
+
+/* ---- what the broker asks for ---- */
+
+static struct log_file *find_log(struct supervisor *supervisor, uint64_t cookie)
+{
+	struct log_file *log;
+	LIST_FOREACH(log, &supervisor->logs, link)
+	{
+		if (log->cookie == cookie)
+			return log;
+	}
+	return NULL;
+}
+
+static void create_log(struct supervisor *supervisor, const Xenvram__Internal__LogRef *ref)
+{
+	struct log_file *log = find_log(supervisor, ref->cookie);
+	if (!log) {
+		log = log_file_new(ref->cookie, ref->domid, ref->nr_pages);
+		if (!log) {
+			int error = errno;
+			log_error("cannot make a region log of %" PRIu64 " pages: %s", ref->nr_pages,
+				strerror(error));
+			broker_tell_log_failed(supervisor, ref->cookie, error);
+			return;
+		}
+		LIST_INSERT_HEAD(&supervisor->logs, log, link);
+	}
+	workers_give_log(supervisor, log);
+}
+
+static void drop_log(struct supervisor *supervisor, uint64_t cookie)
+{
+	struct log_file *log = find_log(supervisor, cookie);
+	if (!log)
+		return;
+	workers_drop_log(supervisor, log);
+	LIST_REMOVE(log, link);
+	log_file_free(log);
+}
+
+static void handle(
+	struct supervisor *supervisor, const Xenvram__Internal__FromBroker *message, struct frame *frame)
+{
+	switch (message->what_case) {
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_READY:
+		sd_notify(0, "READY=1\nSTATUS=Serving");
+		log_info("serving");
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_KEEP:
+		if (kept_put(&supervisor->kept, message->keep, frame_take_fd(frame, 0)) < 0)
+			log_error("out of memory: an object of the broker will not outlive it");
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_DROP:
+		kept_drop(&supervisor->kept, message->drop);
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_OPEN_WORKER:
+		workers_open(supervisor, message->open_worker->domid, message->open_worker->uuid);
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_CLOSE_WORKER:
+		workers_close(supervisor, message->close_worker->domid);
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_CREATE_LOG:
+		create_log(supervisor, message->create_log);
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_DROP_LOG:
+		drop_log(supervisor, message->drop_log->cookie);
+		break;
+	default:
+		log_error("unknown message %d of the broker", (int)message->what_case);
+	}
+}
+
+static void on_packet(void *owner, struct frame *frame)
+{
+	Xenvram__Internal__FromBroker *message = (Xenvram__Internal__FromBroker *)frame_unpack(
+		frame, &xenvram__internal__from_broker__descriptor);
+	if (!message) {
+		log_error("a message of the broker cannot be read: %s", strerror(errno));
+		return;
+	}
+	handle(owner, message, frame);
+	frame_free_message(&message->base);
+}
+
+/* ---- its life ---- */
+
+/* Whatever it is that it says no more: it is restarted when it is reaped. */
+static void on_close(void *owner, int error)
+{
+	struct supervisor *supervisor = owner;
+	if (error)
+		log_error("the channel to the broker failed: %s", strerror(error));
+	supervisor->broker.channel = channel_free(supervisor->broker.channel);
+	if (supervisor->broker.pid)
+		kill(supervisor->broker.pid, SIGKILL);
+}
+
+static void start(struct supervisor *supervisor)
+{
+	static const struct channel_ops ops = {on_packet, on_close};
+	if (child_start(&supervisor->broker, supervisor->base, "broker", supervisor->options, &ops,
+		    supervisor) < 0)
+		child_respawn_later(&supervisor->broker);
+	else
+		tell_inheritance(supervisor);
+}
+
+static void on_respawn(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	start(data);
+}
+
+int broker_start(struct supervisor *supervisor)
+{
+	if (child_init(&supervisor->broker, supervisor->base, on_respawn, supervisor) < 0) {
+		log_error("cannot start the broker: out of memory");
+		return -1;
+	}
+	start(supervisor);
+	return 0;
+}
+
+void broker_reaped(struct supervisor *supervisor, int status)
+{
+	child_reaped(&supervisor->broker, "the broker", status);
+	if (supervisor->stopping)
+		return;
+	/* Asked for nothing and yet ended on its own: it could not start, and would not the next time. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == ROLE_CANNOT_RUN) {
+		supervisor->failed = true;
+		event_base_loopbreak(supervisor->base);
+		return;
+	}
+	child_respawn_later(&supervisor->broker);
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker: every hypercall on one domain. It opens and confines its Xen handles, gives up root, and
+ * only then listens: to the supervisor for region logs and the broker's channel, to the broker for
+ * commands. It outlives brokers, and goes on publishing without one.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/common/channel.h"
+#include "daemon/common/fd.h"
+#include "daemon/common/log.h"
+#include "daemon/common/privilege.h"
+#include "daemon/common/role.h"
+#include "daemon/worker/guest.h"
+#include "daemon/worker/log_store.h"
+#include "daemon/worker/relocation.h"
+#include "daemon/worker/tracker.h"
+#include "proto/internal.pb-c.h"
+
+struct worker {
+	struct guest guest;
+	struct event_base *base;
+	struct channel *supervisor;
+	struct channel *broker; /* NULL between two brokers */
+	struct tracker *tracker;
+	struct log_store logs;
+};
+
+static void tell_supervisor(struct worker *worker, const Xenvram__Internal__FromWorker *message)
+{
+	channel_send(worker->supervisor, &message->base, NULL, 0);
+}
+
+/* Nothing will ever change in its regions again; readers are told, and the page is let go at the end. */
+static void leave_domain(struct worker *worker)
+{
+	tracker_remove_all(worker->tracker);
+	event_base_loopbreak(worker->base);
+}
+
+static void end_with_domain(struct worker *worker)
+{
+	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
+	Xenvram__Internal__FromWorker message = XENVRAM__INTERNAL__FROM_WORKER__INIT;
+	message.what_case = XENVRAM__INTERNAL__FROM_WORKER__WHAT_DOMAIN_GONE;
+	message.domain_gone = &nothing;
+	log_info("domain %u is gone", worker->guest.domid);
+	tell_supervisor(worker, &message);
+	leave_domain(worker);
+}
+
+/* ---- answers to the broker ---- */
+
+static void answer(struct worker *worker, const Xenvram__Internal__Done *done, const struct failure *failure)
+{
+	Xenvram__Internal__Failure packed = XENVRAM__INTERNAL__FAILURE__INIT;
+	Xenvram__Internal__Done message = *done;
+	if (failure) {
+		packed.status = failure->status;
+		packed.os_error = failure->os_error;
+		packed.message = (char *)failure->text;
+		message.failure = &packed;
+	}
+	if (worker->broker)
+		channel_send(worker->broker, &message.base, NULL, 0);
+}
+
+static void on_polled(void *owner, uint64_t serial)
+{
+	Xenvram__Internal__Done done = XENVRAM__INTERNAL__DONE__INIT;
+	done.serial = serial;
+	answer(owner, &done, NULL);
+}
+
+static void on_domain_gone(void *owner)
+{
+	end_with_domain(owner);
+}
+
+static const struct tracker_ops tracker_ops = {on_polled, on_domain_gone};
+
+/* ---- commands; each returns 0, or -1 with the failure ---- */
+
+static int track(struct worker *worker, const Xenvram__Internal__Region *region, struct failure *failure)
+{
+	struct extent vram = {region->vram_gfn, region->nr_pages};
+	int fd = log_store_fd(&worker->logs, region->cookie);
+	if (fd < 0 || tracker_add(worker->tracker, region->cookie, vram, fd) < 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the log of region 0x%" PRIx64 " cannot be used: %s", region->cookie,
+			strerror(errno));
+	return 0;
+}
+
+static int create(struct worker *worker, const Xenvram__Internal__Region *region,
+	Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
+{
+	bool pinned = false;
+	tracker_suspend(worker->tracker);
+	if (relocation_place(&worker->guest, region, &pinned, warning, failure) < 0)
+		return -1;
+	done->pinned = pinned;
+	/* After any failure the broker has it destroyed. */
+	return track(worker, region, failure);
+}
+
+static int destroy(struct worker *worker, const Xenvram__Internal__Region *region, struct failure *warning,
+	struct failure *failure)
+{
+	tracker_suspend(worker->tracker);
+	if (relocation_undo(&worker->guest, region, warning, failure) < 0)
+		return -1;
+	tracker_remove(worker->tracker, region->cookie);
+	return 0;
+}
+
+static int no_region(uint64_t cookie, struct failure *failure)
+{
+	return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "region 0x%" PRIx64 ": %s", cookie,
+		strerror(errno));
+}
+
+/* 1: will be answered later. */
+static int handle_command(struct worker *worker, const Xenvram__Internal__Command *command,
+	struct frame *frame, Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
+{
+	struct tracker *tracker = worker->tracker;
+
+	switch (command->what_case) {
+	case XENVRAM__INTERNAL__COMMAND__WHAT_CHECK:
+		return relocation_check(&worker->guest, command->check, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_CREATE:
+		return create(worker, command->create, done, warning, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_ATTACH:
+		return track(worker, command->attach, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_DESTROY:
+		return destroy(worker, command->destroy, warning, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_WATCH:
+		if (tracker_watch(tracker, command->watch->cookie, command->watch->period_us) < 0)
+			return no_region(command->watch->cookie, failure);
+		return 0;
+	case XENVRAM__INTERNAL__COMMAND__WHAT_ADD_WAKE:
+		if (tracker_add_wake(tracker, command->add_wake->cookie, command->add_wake->subscription,
+			    frame_take_fd(frame, 0)) < 0)
+			return no_region(command->add_wake->cookie, failure);
+		return 0;
+	case XENVRAM__INTERNAL__COMMAND__WHAT_DROP_WAKE:
+		tracker_drop_wake(tracker, command->drop_wake->subscription);
+		return 0;
+	case XENVRAM__INTERNAL__COMMAND__WHAT_POLL:
+		if (tracker_poll(tracker, command->poll->cookie, command->serial) < 0)
+			return no_region(command->poll->cookie, failure);
+		return 1;
+	default:
+		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, EPROTO, "unknown command %d",
+			(int)command->what_case);
+	}
+}
+
+static void on_broker_packet(void *owner, struct frame *frame)
+{
+	struct worker *worker = owner;
+	Xenvram__Internal__Done done = XENVRAM__INTERNAL__DONE__INIT;
+	struct failure failure, warning = {.text = ""};
+
+	Xenvram__Internal__Command *command =
+		(Xenvram__Internal__Command *)frame_unpack(frame, &xenvram__internal__command__descriptor);
+	if (!command) {
+		log_error("a command of the broker cannot be read: %s", strerror(errno));
+		channel_close(worker->broker, EPROTO);
+		return;
+	}
+	done.serial = command->serial;
+	int rc = handle_command(worker, command, frame, &done, &warning, &failure);
+	done.warning = warning.text;
+	if (rc <= 0)
+		answer(worker, &done, rc < 0 ? &failure : NULL);
+	frame_free_message(&command->base);
+	if (rc < 0 && failure.status == XENVRAM__V1__STATUS__NO_DOMAIN)
+		end_with_domain(worker);
+}
+
+static void on_broker_close(void *owner, int error)
+{
+	struct worker *worker = owner;
+	(void)error;
+	worker->broker = channel_free(worker->broker);
+}
+
+static const struct channel_ops broker_ops = {on_broker_packet, on_broker_close};
+
+/* ---- the supervisor ---- */
+
+static void keep_log(struct worker *worker, Xenvram__Internal__LogRef *log, int fd)
+{
+	Xenvram__Internal__FromWorker message = XENVRAM__INTERNAL__FROM_WORKER__INIT;
+	message.what_case = XENVRAM__INTERNAL__FROM_WORKER__WHAT_LOG_KEPT;
+	message.log_kept = log;
+	if (log_store_add(&worker->logs, log->cookie, fd) == 0)
+		tell_supervisor(worker, &message);
+	else
+		log_error("the log of region 0x%" PRIx64 " cannot be kept: %s", log->cookie, strerror(errno));
+}
+
+static void handle_supervisor(
+	struct worker *worker, const Xenvram__Internal__ToWorker *message, struct frame *frame)
+{
+	switch (message->what_case) {
+	case XENVRAM__INTERNAL__TO_WORKER__WHAT_BROKER:
+		channel_free(worker->broker);
+		worker->broker =
+			channel_new(worker->base, frame_take_fd(frame, 0), CHANNEL_ROLE, &broker_ops, worker);
+		if (!worker->broker)
+			log_error("the broker cannot be listened to: %s", strerror(errno));
+		break;
+	case XENVRAM__INTERNAL__TO_WORKER__WHAT_LOG:
+		keep_log(worker, message->log, frame_take_fd(frame, 0));
+		break;
+	case XENVRAM__INTERNAL__TO_WORKER__WHAT_DROP_LOG:
+		tracker_remove(worker->tracker, message->drop_log->cookie);
+		log_store_remove(&worker->logs, message->drop_log->cookie);
+		break;
+	case XENVRAM__INTERNAL__TO_WORKER__WHAT_DOMAIN_GONE:
+		log_info("domain %u was released", worker->guest.domid);
+		leave_domain(worker);
+		break;
+	default:
+		log_error("unknown message %d of the supervisor", (int)message->what_case);
+	}
+}
+
+static void on_supervisor_packet(void *owner, struct frame *frame)
+{
+	struct worker *worker = owner;
+	Xenvram__Internal__ToWorker *message =
+		(Xenvram__Internal__ToWorker *)frame_unpack(frame, &xenvram__internal__to_worker__descriptor);
+	if (!message) {
+		log_error("a message of the supervisor cannot be read: %s", strerror(errno));
+		return;
+	}
+	handle_supervisor(worker, message, frame);
+	frame_free_message(&message->base);
+}
+
+static void on_supervisor_close(void *owner, int error)
+{
+	struct worker *worker = owner;
+	(void)error;
+	event_base_loopbreak(worker->base);
+}
+
+static const struct channel_ops supervisor_ops = {on_supervisor_packet, on_supervisor_close};
+
+/* ---- life ---- */
+
+static int report_failed(struct worker *worker, const struct failure *failure)
+{
+	Xenvram__Internal__Failure packed = XENVRAM__INTERNAL__FAILURE__INIT;
+	packed.status = failure->status;
+	packed.os_error = failure->os_error;
+	packed.message = (char *)failure->text;
+	Xenvram__Internal__FromWorker message = XENVRAM__INTERNAL__FROM_WORKER__INIT;
+	message.what_case = XENVRAM__INTERNAL__FROM_WORKER__WHAT_FAILED;
+	message.failed = &packed;
+	log_warning("%s", failure->text);
+	tell_supervisor(worker, &message);
+	return 1;
+}
+
+static int run(struct worker *worker, const struct role_options *options)
+{
+	struct failure failure;
+	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
+	Xenvram__Internal__FromWorker ready = XENVRAM__INTERNAL__FROM_WORKER__INIT;
+	ready.what_case = XENVRAM__INTERNAL__FROM_WORKER__WHAT_READY;
+	ready.ready = &nothing;
+
+	if (guest_open(&worker->guest, options->domid, &failure) < 0)
+		return report_failed(worker, &failure);
+	if (privilege_drop(options->worker_user) < 0) {
+		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the worker of domain %u cannot become user \"%s\": %s", options->domid,
+			options->worker_user, strerror(errno));
+		return report_failed(worker, &failure);
+	}
+	/* From here on commands are obeyed. */
+	tell_supervisor(worker, &ready);
+	event_base_dispatch(worker->base);
+	return 0;
+}
+
+int worker_main(const struct role_options *options)
+{
+	struct worker worker = {.base = event_base_new()};
+	int status = 1;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_store_init(&worker.logs);
+	if (worker.base) {
+		worker.supervisor =
+			channel_new(worker.base, ROLE_CHANNEL_FD, CHANNEL_ROLE, &supervisor_ops, &worker);
+		worker.tracker = tracker_new(worker.base, &worker.guest, &tracker_ops, &worker);
+	}
+	if (worker.supervisor && worker.tracker)
+		status = run(&worker, options);
+	else
+		log_error("cannot start: %s", strerror(errno));
+
+	if (worker.guest.devicemodel)
+		tracker_free(worker.tracker);
+	guest_close(&worker.guest);
+	channel_free(worker.broker);
+	channel_free(worker.supervisor);
+	log_store_deinit(&worker.logs);
+	if (worker.base)
+		event_base_free(worker.base);
+	return status;
+}

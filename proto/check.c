@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "proto/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/limits.h"
+
+#define INVALID XENVRAM__V1__STATUS__INVALID
+
+static int check_domid(uint32_t domid, struct failure *failure)
+{
+	if (domid > MAX_DOMID)
+		return failure_set(
+			failure, INVALID, EINVAL, "domid %" PRIu32 " is above %u", domid, MAX_DOMID);
+	return 0;
+}
+
+static int check_cookie(uint64_t cookie, struct failure *failure)
+{
+	if (cookie == 0)
+		return failure_set(failure, INVALID, EINVAL, "cookie 0 names no region");
+	return 0;
+}
+
+/* first + nr_pages neither wraps nor leaves the frames that the hypervisor handles safely. */
+static int check_range(const char *name, uint64_t first, uint64_t nr_pages, struct failure *failure)
+{
+	if (first >= MAX_GFN || nr_pages > MAX_GFN - first)
+		return failure_set(failure, INVALID, EINVAL,
+			"%s 0x%" PRIx64 " + %" PRIu64 " pages does not lie below gfn 0x%llx", name, first,
+			nr_pages, MAX_GFN);
+	return 0;
+}
+
+static int check_create_region(const Xenvram__V1__CreateRegion *create, struct failure *failure)
+{
+	uint64_t nr_pages = create->nr_pages;
+
+	if (check_domid(create->domid, failure) < 0)
+		return -1;
+	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES)
+		return failure_set(failure, INVALID, EINVAL, "nr_pages %" PRIu64 " is not in 1..%llu",
+			nr_pages, MAX_REGION_PAGES);
+	if (check_range("vram_gfn", create->vram_gfn, nr_pages, failure) < 0 ||
+		check_range("backing_gfn", create->backing_gfn, nr_pages, failure) < 0)
+		return -1;
+	if (create->vram_gfn < create->backing_gfn + nr_pages &&
+		create->backing_gfn < create->vram_gfn + nr_pages)
+		return failure_set(failure, INVALID, EINVAL,
+			"vram_gfn 0x%" PRIx64 " and backing_gfn 0x%" PRIx64 " overlap within %" PRIu64
+			" pages",
+			create->vram_gfn, create->backing_gfn, nr_pages);
+	if (!protobuf_c_enum_descriptor_get_value(&xenvram__v1__cache_attr__descriptor, create->cache_attr))
+		return failure_set(failure, INVALID, EINVAL, "cache_attr %d is not one of 0 (WB) to 5 (WP)",
+			(int)create->cache_attr);
+	return 0;
+}
+
+static int check_period(uint32_t period_us, struct failure *failure)
+{
+	if (period_us != 0 && (period_us < MIN_PERIOD_US || period_us > MAX_PERIOD_US))
+		return failure_set(failure, INVALID, EINVAL,
+			"period_us %" PRIu32 " is neither 0 (default, %u) nor in %u..%u", period_us,
+			DEFAULT_PERIOD_US, MIN_PERIOD_US, MAX_PERIOD_US);
+	return 0;
+}
+
+int check_hello(const Xenvram__V1__Hello *hello, uint32_t *ret_version, struct failure *failure)
+{
+	if (hello->version_min > hello->version_max)
+		return failure_set(failure, INVALID, EINVAL,
+			"version_min %" PRIu32 " is above version_max %" PRIu32, hello->version_min,
+			hello->version_max);
+	if (hello->version_min > PROTOCOL_VERSION_MAX || hello->version_max < PROTOCOL_VERSION_MIN)
+		return failure_set(failure, XENVRAM__V1__STATUS__VERSION, EPROTONOSUPPORT,
+			"protocol versions %" PRIu32 " to %" PRIu32 " asked for, %u to %u spoken here",
+			hello->version_min, hello->version_max, PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX);
+	*ret_version = hello->version_max < PROTOCOL_VERSION_MAX ? hello->version_max : PROTOCOL_VERSION_MAX;
+	return 0;
+}
+
+int check_request(const Xenvram__V1__Request *request, struct failure *failure)
+{
+	if (request->serial == 0)
+		return failure_set(failure, INVALID, EINVAL, "serial 0 is not allowed");
+
+	switch (request->operation_case) {
+	case XENVRAM__V1__REQUEST__OPERATION_HELLO:
+		if (strlen(request->hello->client) > MAX_CLIENT_NAME_BYTES)
+			return failure_set(failure, INVALID, EINVAL,
+				"the client's name has %zu bytes, at most %u", strlen(request->hello->client),
+				MAX_CLIENT_NAME_BYTES);
+		return 0;
+	case XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION:
+		return check_create_region(request->create_region, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION:
+		return check_cookie(request->destroy_region->cookie, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS:
+		return request->list_regions->by_domid ? check_domid(request->list_regions->domid, failure)
+						       : 0;
+	case XENVRAM__V1__REQUEST__OPERATION_LIST_DOMAINS:
+		return 0;
+	case XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT:
+		return check_cookie(request->snapshot->cookie, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE:
+		if (check_cookie(request->subscribe->cookie, failure) < 0)
+			return -1;
+		return check_period(request->subscribe->period_us, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE:
+		if (request->unsubscribe->subscription == 0)
+			return failure_set(failure, INVALID, EINVAL, "subscription 0 names none");
+		return 0;
+	case XENVRAM__V1__REQUEST__OPERATION__NOT_SET:
+	default:
+		return failure_set(failure, INVALID, EOPNOTSUPP, "no operation that this daemon knows");
+	}
+}

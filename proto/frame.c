@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "proto/frame.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int frame_take_fd(struct frame *frame, unsigned int i)
+{
+	if (i >= frame->n_fds)
+		return -1;
+	int fd = frame->fds[i];
+	frame->fds[i] = -1;
+	return fd;
+}
+
+void frame_close_fds(struct frame *frame)
+{
+	for (unsigned int i = 0; i < frame->n_fds; i++) {
+		if (frame->fds[i] >= 0)
+			close(frame->fds[i]);
+	}
+	frame->n_fds = 0;
+}
+
+static void collect_fds(struct frame *frame, struct msghdr *header)
+{
+	frame->n_fds = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			/* The kernel rounds the buffer up, so one more than asked for may fit. */
+			if (frame->n_fds < MAX_MESSAGE_FDS) {
+				frame->fds[frame->n_fds++] = fd;
+			} else {
+				close(fd);
+				header->msg_flags |= MSG_CTRUNC;
+			}
+		}
+	}
+}
+
+int frame_recv(int socket, struct frame *frame)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(MAX_MESSAGE_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = {frame->bytes, sizeof(frame->bytes)};
+	struct msghdr header = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+
+	frame->n_fds = 0;
+	do {
+		n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -1;
+
+	collect_fds(frame, &header);
+	frame->n_bytes = n;
+	if (n > 0 && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		return 1;
+	frame_close_fds(frame);
+	if (n == 0)
+		return 0;
+	errno = header.msg_flags & MSG_TRUNC ? EMSGSIZE : EBADMSG;
+	return -1;
+}
+
+int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(MAX_MESSAGE_FDS * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *)bytes, n_bytes};
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (n_fds > MAX_MESSAGE_FDS || n_bytes > MAX_MESSAGE_BYTES) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	if (n_fds > 0) {
+		header.msg_control = &control;
+		header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&header);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+	}
+	do {
+		n = sendmsg(socket, &header, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -1 : 0;
+}
+
+int frame_send_message(int socket, const ProtobufCMessage *message, const int *fds, unsigned int n_fds)
+{
+	size_t n_bytes = protobuf_c_message_get_packed_size(message);
+	if (n_bytes > MAX_MESSAGE_BYTES) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	uint8_t bytes[MAX_MESSAGE_BYTES];
+	protobuf_c_message_pack(message, bytes);
+	return frame_send(socket, bytes, n_bytes, fds, n_fds);
+}
+
+/* ---- the bounded allocator ---- */
+
+struct budget {
+	size_t left_bytes;
+	bool exceeded;
+};
+
+static void *budget_alloc(void *data, size_t size)
+{
+	struct budget *budget = data;
+	if (size > budget->left_bytes) {
+		budget->exceeded = true;
+		return NULL;
+	}
+	budget->left_bytes -= size;
+	return malloc(size);
+}
+
+/* What is freed while unpacking is not given back to the budget: a bound on the work as well. */
+static void budget_free(void *data, void *pointer)
+{
+	(void)data;
+	free(pointer);
+}
+
+ProtobufCMessage *frame_unpack(const struct frame *frame, const ProtobufCMessageDescriptor *descriptor)
+{
+	struct budget budget = {.left_bytes = MAX_UNPACKED_BYTES};
+	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+	ProtobufCMessage *message =
+		protobuf_c_message_unpack(descriptor, &allocator, frame->n_bytes, frame->bytes);
+	if (!message)
+		errno = budget.exceeded ? ENOMEM : EPROTO;
+	return message;
+}
+
+void frame_free_message(ProtobufCMessage *message)
+{
+	if (message)
+		protobuf_c_message_free_unpacked(message, NULL);
+}

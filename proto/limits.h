@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every cap of the service, each stated once. Refusals name the cap, what was used, and the maximum.
+ */
+#ifndef XENVRAM_PROTO_LIMITS_H
+#define XENVRAM_PROTO_LIMITS_H
+
+/* Versions of the public protocol that this build speaks. */
+#define PROTOCOL_VERSION_MIN 1u
+#define PROTOCOL_VERSION_MAX 1u
+
+/* One packet. Holds a snapshot of the largest region, and stays below a default socket buffer. */
+#define MAX_MESSAGE_BYTES 65536u
+/* File descriptors beside one packet. */
+#define MAX_MESSAGE_FDS 4u
+/* What unpacking one packet may allocate: repeated fields grow on the way from wire to memory. */
+#define MAX_UNPACKED_BYTES    (16u * MAX_MESSAGE_BYTES)
+#define MAX_CLIENT_NAME_BYTES 64u
+
+/* Xen loses the page when a destination is at or above 2^36 frames, and probing lies from 2^40 on. */
+#define MAX_GFN (1ull << 36)
+/* A domain's UUID as text, with the terminating zero and room for what a toolstack may write. */
+#define UUID_BYTES 64u
+#define MAX_DOMID  0x7fefu /* DOMID_FIRST_RESERVED - 1 */
+/* What one track_dirty_vram call of the hypervisor can cover: 1 GiB. */
+#define MAX_REGION_PAGES 262144ull
+
+#define MAX_REGIONS            1024u /* on the host; also the slots of the journal */
+#define MAX_REGIONS_PER_DOMAIN 16u
+
+#define MAX_CONNECTIONS                  512u
+#define MAX_CONNECTIONS_PER_UID          256u
+#define MAX_REQUESTS_IN_FLIGHT           32u            /* per connection; reading pauses beyond it */
+#define MAX_QUEUED_BYTES                 (256u * 1024u) /* per connection, replies and events together */
+#define MAX_SUBSCRIPTIONS_PER_CONNECTION 64u
+#define MAX_SUBSCRIPTIONS_PER_DOMAIN     256u
+
+#define MIN_PERIOD_US     1000u
+#define MAX_PERIOD_US     10000000u
+#define DEFAULT_PERIOD_US 33000u
+/* How long tracking stays on after the last reader has gone, so that one who comes back has exact bits. */
+#define LINGER_US 5000000ull
+
+/* List replies are paged. */
+#define MAX_LISTED 256u
+
+#endif
