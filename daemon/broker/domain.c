@@ -42,6 +42,7 @@ struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uui
 	strcpy(domain->uuid, uuid);
 	TAILQ_INIT(&domain->commands);
 	LIST_INSERT_HEAD(&broker->domains, domain, link);
+	supervisor_open_worker(broker, domid, uuid);
 	return domain;
 }
 

@@ -5,7 +5,7 @@
 
 #include "daemon/broker/broker.h"
 
-/* The domain with this domid, made if need be. A new one has no worker yet. NULL with ENOMEM. */
+/* The domain with this domid; a new one is made, and its worker asked for. NULL with ENOMEM. */
 struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uuid);
 struct domain *domain_find(struct broker *broker, uint32_t domid);
 

@@ -70,8 +70,8 @@ static void attach(struct region *region)
 	region->step = REGION_STEP_AT_WORK;
 	LIST_FOREACH(subscription, &region->subscriptions, of_region)
 	subscription_send_wake(subscription);
-	if (region->period_us > 0)
-		regions_update_watch(region);
+	/* Also when nobody watches: it may not have heard of the last one's end. */
+	regions_update_watch(region);
 	send_poll(region);
 }
 

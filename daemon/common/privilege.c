@@ -46,7 +46,7 @@ int privilege_drop(const char *user)
 {
 	if (geteuid() == 0 && become(user) < 0)
 		return -1;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		log_error("cannot give up privileges: %s", strerror(errno));
 		return -1;
 	}

@@ -19,6 +19,7 @@ struct worker_child {
 	uint32_t domid;
 	char uuid[UUID_BYTES];
 	bool ready;
+	bool served; /* was ready once */
 	bool ending; /* is not to be started again: closed, gone, or unable to serve its domain */
 	bool wanted; /* asked for anew while it was ending */
 };
@@ -143,6 +144,7 @@ static void on_ready(struct worker_child *worker)
 		return;
 	}
 	worker->ready = true;
+	worker->served = true;
 	LIST_FOREACH(log, &worker->supervisor->logs, link)
 	{
 		if (log->domid == worker->domid)
@@ -172,7 +174,8 @@ static void handle(struct worker_child *worker, const Xenvram__Internal__FromWor
 			domain_gone(worker);
 		} else {
 			broker_tell_open_failed(worker->supervisor, worker->domid, message->failed);
-			worker->ending = true;
+			/* A domain that could be served before can be again. */
+			worker->ending = !worker->served;
 		}
 		break;
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_DOMAIN_GONE:

@@ -311,8 +311,7 @@ int worker_main(const struct role_options *options)
 	else
 		log_error("cannot start: %s", strerror(errno));
 
-	if (worker.guest.devicemodel)
-		tracker_free(worker.tracker);
+	tracker_free(worker.tracker);
 	guest_close(&worker.guest);
 	channel_free(worker.broker);
 	channel_free(worker.supervisor);
