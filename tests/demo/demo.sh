@@ -16,7 +16,7 @@ if [ "$world" = --xen ]; then
   DESTDIR=$root cmake --install "$build" >/dev/null
   echo "Booting Xen $version with a Linux dom0 and a guest, under emulation."
   if "$here/../xen/boot" -r "$root" -t 180 "$version" "$here/demo-dom0.sh" "$build/tests/demo/xenvram-demo" \
-    "$build/tests/xen/guest.elf" "$build/tests/xen/xen-guest-tool"; then
+    "$build/tests/xen/guest.elf" "$build/tests/xen/xen-guest-tool" "$here/../xen/e2e/service.sh"; then
     echo "demo: on real Xen $version every page was seen by both readers and came back: all was right"
     exit 0
   fi

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The way to a connection: socket, descriptors to poll, Hello. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "client/libxenvram/call.h"
+#include "client/libxenvram/connection.h"
+#include "client/libxenvram/own.h"
+
+static int connect_socket(struct xenvram *conn, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval timeout = {
+		.tv_sec = conn->timeout_ms / 1000,
+		.tv_usec = conn->timeout_ms % 1000 * 1000,
+	};
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return connection_fail(conn, ENAMETOOLONG,
+			"the socket's path \"%s\" is longer than %zu bytes", path,
+			sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+
+	_own_fd_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return connection_fail(conn, errno, "cannot make a socket: %s", strerror(errno));
+	/* Connecting waits while the daemon's backlog is full; only this bounds it. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+		return connection_fail(conn, errno, "cannot set a timeout: %s", strerror(errno));
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		int os_error = errno == EAGAIN ? ETIMEDOUT : errno;
+		return connection_fail(
+			conn, os_error, "cannot connect to xenvramd at %s: %s", path, strerror(os_error));
+	}
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return connection_fail(
+			conn, errno, "cannot make the socket non-blocking: %s", strerror(errno));
+	conn->socket = own_steal(&fd);
+	return 0;
+}
+
+static int open_poll_fds(struct xenvram *conn)
+{
+	struct epoll_event readable = {.events = EPOLLIN};
+
+	conn->pending_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	conn->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (conn->pending_fd < 0 || conn->epoll_fd < 0 ||
+		epoll_ctl(conn->epoll_fd, EPOLL_CTL_ADD, conn->pending_fd, &readable) < 0 ||
+		epoll_ctl(conn->epoll_fd, EPOLL_CTL_ADD, conn->socket, &readable) < 0)
+		return connection_fail(
+			conn, errno, "cannot open what polls the connection: %s", strerror(errno));
+	return 0;
+}
+
+static int say_hello(struct xenvram *conn)
+{
+	Xenvram__V1__Hello hello = XENVRAM__V1__HELLO__INIT;
+	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
+
+	hello.version_min = PROTOCOL_VERSION_MIN;
+	hello.version_max = PROTOCOL_VERSION_MAX;
+	hello.client = conn->client_name;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_HELLO;
+	request.hello = &hello;
+
+	_call_free_ Xenvram__V1__Packet *packet = call(conn, &request, XENVRAM__V1__REPLY__RESULT_HELLO);
+	if (!packet)
+		return -1;
+	uint32_t version = packet->reply->hello->version;
+	if (version < PROTOCOL_VERSION_MIN || version > PROTOCOL_VERSION_MAX)
+		return connection_break(
+			conn, EPROTO, "xenvramd chose protocol version %u, which was not offered", version);
+	return 0;
+}
+
+int xenvram_connect(struct xenvram *conn, const char *socket_path)
+{
+	connection_begin(conn);
+	if (conn->socket >= 0)
+		return connection_fail(conn, EISCONN, "already connected to xenvramd");
+	if (connect_socket(conn, socket_path ? socket_path : XENVRAM_SOCKET_PATH) < 0)
+		return -1;
+	if (open_poll_fds(conn) < 0 || say_hello(conn) < 0) {
+		own_close(&conn->socket);
+		own_close(&conn->epoll_fd);
+		own_close(&conn->pending_fd);
+		conn->broken = false;
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the daemon has sent, sorted: events to the queue, the awaited reply to its call, the rest dropped. */
+#ifndef XENVRAM_CLIENT_RECEIVE_H
+#define XENVRAM_CLIENT_RECEIVE_H
+
+#include "client/libxenvram/connection.h"
+
+/*
+ * Reads without waiting, until there is nothing more, the awaited reply has come (conn->reply), or many
+ * packets have been read. 0, or -1 when the connection has ended.
+ */
+int receive_packets(struct xenvram *conn);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "client/libxenvram/call.h"
+
+/* Page i is bit i % 8 of byte i / 8 on the wire; set bit by bit, it needs no byte order. Returns their
+ * number. */
+static uint64_t copy_bitmap(uint64_t *bitmap, const uint8_t *bytes, uint64_t nr_pages)
+{
+	uint64_t dirty_pages = 0;
+
+	for (uint64_t i = 0; i < nr_pages; i++) {
+		uint64_t dirty = bytes[i / 8] >> (i % 8) & 1;
+		bitmap[i / 64] |= dirty << (i % 64);
+		dirty_pages += dirty;
+	}
+	return dirty_pages;
+}
+
+static int take_snapshot(struct xenvram *conn, const Xenvram__V1__SnapshotReply *reply, uint64_t *bitmap,
+	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot)
+{
+	uint64_t nr_pages = reply->nr_pages;
+
+	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES ||
+		(reply->bitmap.len != 0 && reply->bitmap.len != (nr_pages + 7) / 8))
+		return connection_break(conn, EPROTO,
+			"xenvramd sent a bitmap of %zu bytes for a region of %" PRIu64 " pages",
+			reply->bitmap.len, nr_pages);
+	if (nr_pages > bitmap_pages)
+		return connection_fail(conn, ERANGE,
+			"the region has %" PRIu64 " pages, the bitmap room for %" PRIu64, nr_pages,
+			bitmap_pages);
+
+	memset(bitmap, 0, XENVRAM_BITMAP_WORDS(bitmap_pages) * sizeof(*bitmap));
+	ret_snapshot->generation = reply->generation;
+	ret_snapshot->nr_pages = nr_pages;
+	ret_snapshot->dirty_pages =
+		reply->bitmap.len != 0 ? copy_bitmap(bitmap, reply->bitmap.data, nr_pages) : 0;
+	return 0;
+}
+
+int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,
+	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot)
+{
+	Xenvram__V1__Snapshot snapshot = XENVRAM__V1__SNAPSHOT__INIT;
+	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
+
+	connection_begin(conn);
+	if (flags & ~XENVRAM_SNAPSHOT_SYNC)
+		return connection_fail(conn, EINVAL, "snapshot flags 0x%x are not known", flags);
+	snapshot.cookie = cookie;
+	snapshot.since = since;
+	snapshot.sync = flags & XENVRAM_SNAPSHOT_SYNC;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT;
+	request.snapshot = &snapshot;
+
+	_call_free_ Xenvram__V1__Packet *packet = call(conn, &request, XENVRAM__V1__REPLY__RESULT_SNAPSHOT);
+	if (!packet)
+		return -1;
+	return take_snapshot(conn, packet->reply->snapshot, bitmap, bitmap_pages, ret_snapshot);
+}

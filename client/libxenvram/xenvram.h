@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libxenvram: regions of guest video RAM on a Xen host, owned by the xenvramd service.
+ *
+ * A region is a run of guest pages that the service has moved to where the guest sees its framebuffer, whose
+ * memory type it has pinned, and whose writes it follows. Any number of readers follow the same region, each
+ * at its own pace; none can take an update away from another.
+ *
+ *     struct xenvram *conn = xenvram_new("mydm");
+ *     struct xenvram_view *view;
+ *     uint64_t cursor = 0;
+ *
+ *     if (xenvram_connect(conn, NULL) < 0 || xenvram_subscribe(conn, cookie, 0, 0, &view) < 0)
+ *             errx(1, "%s", xenvram_error(conn));
+ *     for (;;) {
+ *             if (xenvram_view_changed(view, cursor))
+ *                     n = xenvram_view_read(view, &cursor, 0, nr_pages, bitmap);
+ *             ...
+ *     }
+ *
+ * Conventions. Functions that can fail return -1 and set errno; xenvram_error() then has the reason in words.
+ * Results named ret_x are stored on success only. A gfn is a guest frame number, a page 4096 bytes. A bitmap
+ * is an array of 64-bit words: page i is bit i % 64 of word i / 64, and there are
+ * XENVRAM_BITMAP_WORDS(nr_pages) of them.
+ *
+ * Generations. A region counts generations, one for each poll of the hypervisor that found dirty pages.
+ * A cursor is the generation up to which a reader has seen everything; it is a plain number that the reader
+ * keeps, and 0 is before all. "Which pages were dirtied after generation G" means the same for
+ * xenvram_view_read() and xenvram_snapshot(), so a cursor can go from one to the other. A page may be
+ * reported more than once, never too seldom.
+ *
+ * Errors of every call that talks to the service, besides its own:
+ *   EAGAIN      a part of the service was restarted while the call waited; it may or may not have been
+ *               carried out. List the regions, then ask again. The connection and all views go on.
+ *   ETIMEDOUT   no answer within xenvram_set_timeout_ms(); it may or may not have been carried out, or
+ *               still be. The connection can be used on.
+ *   ECONNRESET  the service closed the connection. Later calls fail with ENOTCONN.
+ *   EPROTO      the service sent what is no answer to the question. The connection is given up; later calls
+ *               fail with ENOTCONN.
+ *   ENOTCONN    not connected, or not any more. Free the connection and make a new one.
+ *   EPERM       the service does not let this user do that.
+ *   ENOMEM      here or there.
+ * No other errno is made up: what the service reports is the errno that it found, often the hypervisor's.
+ *
+ * Threads. The library has no global state. One connection is for one thread at a time; different
+ * connections are independent. A view never changes after xenvram_subscribe(): any number of threads may use
+ * it, each with a cursor of its own, until one of them ends it. No signal is raised, and no signal ends a
+ * call early. All descriptors are close-on-exec.
+ */
+#ifndef XENVRAM_H
+#define XENVRAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define XENVRAM_SOCKET_PATH      "/run/xenvram/xenvram.sock"
+#define XENVRAM_MAX_REGION_PAGES 262144 /* 1 GiB: what one tracking call of the hypervisor can cover */
+
+#define XENVRAM_BITMAP_WORDS(nr_pages) (((nr_pages) + 63) / 64)
+
+struct xenvram;
+
+/* ---- connections ---- */
+
+/*
+ * A connection, not connected yet. client_name is for the service's log, at most 64 bytes; NULL takes the
+ * program's name. NULL with ENOMEM, or EINVAL when the name is too long.
+ */
+struct xenvram *xenvram_new(const char *client_name);
+
+/*
+ * Connects to the service's socket and agrees on a protocol version. NULL is XENVRAM_SOCKET_PATH. Until it
+ * has succeeded it may be called again. EISCONN          it had succeeded before ENAMETOOLONG     the path is
+ * longer than a socket address can be (107 bytes) EPROTONOSUPPORT  the service speaks no protocol version
+ * that this library does and what socket(2) and connect(2) say: ENOENT or ECONNREFUSED when no service is
+ * there, EACCES when the socket's mode does not let this user in.
+ */
+int xenvram_connect(struct xenvram *conn, const char *socket_path);
+
+/*
+ * Closes and frees; NULL is allowed. The service ends the connection's subscriptions, never its regions.
+ * Views stay readable, standing still, until xenvram_unsubscribe(NULL, view).
+ */
+void xenvram_free(struct xenvram *conn);
+
+/* How long any one call waits for the service, from 1 ms. At first 30,000. EINVAL: 0. */
+int xenvram_set_timeout_ms(struct xenvram *conn, uint32_t timeout_ms);
+
+/* Why the last call on this connection failed; "" if it did not. Valid until the next call. Never NULL. */
+const char *xenvram_error(const struct xenvram *conn);
+
+/* What the service had to remark on the last call, which succeeded; mostly "". Valid until the next call. */
+const char *xenvram_warning(const struct xenvram *conn);
+
+/* ---- events ---- */
+
+enum xenvram_region_state {
+	XENVRAM_REGION_CREATING = 0,
+	XENVRAM_REGION_ACTIVE = 1,
+	XENVRAM_REGION_DESTROYING = 2,
+	XENVRAM_REGION_STUCK = 3, /* its pages could not all be moved back; destroy it again */
+	XENVRAM_REGION_GONE = 4,  /* it, or its domain, is no more; only in events */
+};
+
+struct xenvram_handlers {
+	/* A region that this connection has a view of changed its state. */
+	void (*region_changed)(
+		uint64_t cookie, enum xenvram_region_state state, const char *reason, void *data);
+	/* The connection was handed to a new process of the service. Views go on without a gap. */
+	void (*restarted)(void *data);
+};
+
+/*
+ * Says who xenvram_dispatch() calls; either may be NULL. A handler may use the connection in any way but
+ * xenvram_free(). Strings are valid during the call.
+ */
+void xenvram_set_handlers(struct xenvram *conn, const struct xenvram_handlers *handlers, void *data);
+
+/*
+ * A descriptor that polls readable whenever xenvram_dispatch() has something to do, also when that was read
+ * by a blocking call in between. It is the connection's: do not read, write or close it. -1 with ENOTCONN
+ * before xenvram_connect() has succeeded.
+ */
+int xenvram_fd(struct xenvram *conn);
+
+/*
+ * Reads what the service has sent, without waiting, and calls the handlers. Returns the number of events
+ * handled. -1 with ECONNRESET, EPROTO or ENOTCONN when the connection has ended, after the last event was
+ * handled.
+ *
+ * Events wait for dispatch in a bounded queue: of several changes of one region the last is kept, and when
+ * 64 regions have changed the oldest is dropped. The state of a view tells of a region's end in any case.
+ */
+int xenvram_dispatch(struct xenvram *conn);
+
+/* ---- regions ---- */
+
+enum xenvram_cache_attr {
+	XENVRAM_CACHE_WB = 0, /* write-back: what a framebuffer in RAM wants */
+	XENVRAM_CACHE_UC = 1,
+	XENVRAM_CACHE_UC_MINUS = 2,
+	XENVRAM_CACHE_WC = 3,
+	XENVRAM_CACHE_WT = 4,
+	XENVRAM_CACHE_WP = 5,
+};
+
+struct xenvram_create {
+	uint32_t domid;
+	uint64_t vram_gfn;    /* first of nr_pages holes in the guest's memory: where the pages go */
+	uint64_t backing_gfn; /* first of nr_pages populated pages: where they come from */
+	uint64_t nr_pages;    /* 1 to XENVRAM_MAX_REGION_PAGES */
+	enum xenvram_cache_attr cache_attr;
+	/* Fail when the memory type cannot be pinned; otherwise that is a warning. Newer hypervisors pin
+	   anything but WB only for domains with devices passed through. */
+	bool require_cache_attr;
+};
+
+/*
+ * Creates a region: moves the pages, pins their memory type, tracks them. Stores its cookie, which is never 0
+ * and never used for another region. Nothing has changed when it fails, unless the reason says that the
+ * region is stuck. It lives until it is destroyed or its domain ends, whatever becomes of the connection.
+ *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; or a domain of
+ *           a kind that has no device model (PV)
+ *   ESRCH   no such domain
+ *   EEXIST  it overlaps a region, or a page of the destination is populated
+ *   ENXIO   a page of the backing is not populated
+ *   EDQUOT  a limit; the reason says whose, how much is used, and the most
+ *   EBUSY   its pages could neither be moved nor moved back: the region is listed as stuck
+ */
+int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *create, uint64_t *ret_cookie);
+
+/*
+ * Destroys a region: ends its tracking, unpins it, moves its pages back to backing_gfn. Views of it see the
+ * state XENVRAM_VIEW_GONE.
+ *   EINVAL  cookie 0
+ *   ENOENT  no such region
+ *   EBUSY   it is being created or destroyed; or pages could not be moved back, and it stays listed as stuck
+ *           and can be destroyed again
+ */
+int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
+
+struct xenvram_region {
+	uint64_t cookie;
+	uint32_t domid;
+	const char *domain_uuid;
+	uint64_t vram_gfn;
+	uint64_t backing_gfn;
+	uint64_t nr_pages;
+	enum xenvram_cache_attr cache_attr;
+	bool pinned;
+	enum xenvram_region_state state;
+	uint64_t generation;
+	uint32_t subscriptions;
+	uint32_t period_us; /* of polling; 0: nobody watches */
+	uint32_t owner_uid; /* who created it */
+	uint64_t polls;
+	uint64_t dirty_pages; /* summed over all polls */
+};
+
+/*
+ * Calls each() for every region, by cookie, ascending; by_domid, if not NULL, selects those of one domain.
+ * The struct is valid during the call; the connection may be used in it. When each() returns other than 0,
+ * the listing ends and returns that.
+ */
+int xenvram_list_regions(struct xenvram *conn, const uint32_t *by_domid,
+	int (*each)(const struct xenvram_region *region, void *data), void *data);
+
+struct xenvram_domain {
+	uint32_t domid;
+	const char *uuid;
+	uint32_t regions;
+	uint32_t subscriptions;
+	bool worker_running; /* the process that holds the hypervisor's handles of this domain */
+};
+
+/* The same for every domain that has regions, by domid, ascending. */
+int xenvram_list_domains(
+	struct xenvram *conn, int (*each)(const struct xenvram_domain *domain, void *data), void *data);
+
+/* ---- snapshots: what has changed, by message ---- */
+
+#define XENVRAM_SNAPSHOT_SYNC 1u /* ask the hypervisor now, though the region is watched */
+
+struct xenvram_snapshot {
+	uint64_t generation; /* the cursor to go on with */
+	uint64_t nr_pages;
+	uint64_t dirty_pages;
+};
+
+/*
+ * Which pages were dirtied after generation `since`? 0 asks for all that ever were. bitmap has room for
+ * bitmap_pages pages; XENVRAM_MAX_REGION_PAGES is enough for any region. Bits beyond the region are 0. A
+ * region that somebody watches answers from its last poll unless flags has XENVRAM_SNAPSHOT_SYNC; else the
+ * hypervisor is asked. Tracking ends some seconds after the last reader has gone, and then the next answer
+ * has every page dirty. EINVAL  cookie 0, or a flag that is none ENOENT  no such region ERANGE  the region
+ * has more than bitmap_pages pages
+ */
+int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,
+	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot);
+
+/* ---- views: what has changed, from shared memory, without a system call ---- */
+
+/* Only what xenvram_view_changed() needs is seen here. */
+struct xenvram_view {
+	const uint64_t *generation;
+};
+
+#define XENVRAM_SUBSCRIBE_WAKE 1u /* with a descriptor to sleep on, see xenvram_view_wake_fd() */
+
+/*
+ * Has the region polled at least every period_us microseconds, 1,000 to 10,000,000, or 0 for the service's
+ * own choice (33,000), and maps its log. The shortest period of all readers holds for all. End it with
+ * xenvram_unsubscribe().
+ *   EINVAL  cookie 0, a period out of range, or a flag that is none
+ *   ENOENT  no such region
+ *   EBUSY   it is not active
+ *   EDQUOT  too many subscriptions of the connection or the domain
+ *   EMFILE  no descriptor is left for what the service sent; the connection is given up
+ */
+int xenvram_subscribe(struct xenvram *conn, uint64_t cookie, uint32_t period_us, uint32_t flags,
+	struct xenvram_view **ret_view);
+
+/*
+ * Ends the subscription, closes its wake descriptor, unmaps the log, and frees the view; the last three also
+ * when it fails. conn is the connection that subscribed, or NULL if that is freed already. A NULL view is
+ * allowed.
+ */
+int xenvram_unsubscribe(struct xenvram *conn, struct xenvram_view *view);
+
+/* Has anything changed since? One load; equal generations mean that nothing has. */
+static inline bool xenvram_view_changed(const struct xenvram_view *view, uint64_t cursor)
+{
+	return __atomic_load_n(view->generation, __ATOMIC_ACQUIRE) != cursor;
+}
+
+/*
+ * Sets the bit of each of the n pages from `first` on that was dirtied after *cursor, counted from `first`,
+ * clears the others, and moves *cursor on. Returns the number of set bits. Nothing but loads. A reader that
+ * goes through a region in parts keeps a cursor for each part. -1 with ERANGE: the pages are not all the
+ * region's.
+ */
+int xenvram_view_read(
+	const struct xenvram_view *view, uint64_t *cursor, uint64_t first, uint64_t n, uint64_t *bitmap);
+
+/*
+ * Stores how often each of the n pages from `first` on was found dirty since the region was created; it stops
+ * at UINT32_MAX. -1 with ERANGE: the pages are not all the region's.
+ */
+int xenvram_view_heat(const struct xenvram_view *view, uint64_t first, uint64_t n, uint32_t *heat);
+
+enum xenvram_view_state {
+	XENVRAM_VIEW_IDLE = 0,    /* not polled (yet): generations stand still */
+	XENVRAM_VIEW_TRACKED = 1, /* polled every period_ns */
+	XENVRAM_VIEW_PARTIAL = 2, /* polled, but untracked_pages pages are always reported dirty */
+	XENVRAM_VIEW_GONE = 3,    /* the region or its domain is gone: nothing will change any more */
+};
+
+struct xenvram_view_info {
+	uint64_t cookie;
+	uint64_t nr_pages;
+	enum xenvram_view_state state;
+	uint64_t generation;
+	uint64_t last_poll_ns; /* CLOCK_MONOTONIC */
+	uint64_t period_ns;
+	uint64_t polls;   /* of the hypervisor, since the region was created, for all readers together */
+	uint64_t poll_ns; /* time spent in them */
+	uint64_t dirty_guest_pages;  /* found dirty because the guest wrote them, summed over all polls */
+	uint64_t dirty_forced_pages; /* called dirty because what the guest wrote could not be told */
+	uint64_t untracked_pages;    /* beyond what one tracking call covers */
+};
+
+/* Loads the view's counters. Each is right; together they may be of neighbouring polls. */
+void xenvram_view_info(const struct xenvram_view *view, struct xenvram_view_info *ret_info);
+
+/*
+ * The descriptor that polls readable when the generation has advanced; -1 without XENVRAM_SUBSCRIBE_WAKE. It
+ * is the view's: poll it, and empty it with xenvram_view_drain() before looking at the view.
+ */
+int xenvram_view_wake_fd(const struct xenvram_view *view);
+
+/*
+ * Empties the wake descriptor. 1: it was readable; 0: it was not; -1 with EPIPE: the service has closed its
+ * end, no wake-up will come any more (stop polling the descriptor: it stays readable); EBADF: there is none.
+ */
+int xenvram_view_drain(const struct xenvram_view *view);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

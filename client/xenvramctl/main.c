@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* xenvramctl: video RAM regions of Xen guests, for the administrator at a terminal. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/xenvramctl/commands.h"
+
+static const struct command commands[] = {
+	{"regions", "", "List regions.", "  --domid D             only those of one domain\n",
+		command_regions},
+	{"domains", "", "List the domains that have regions.", "", command_domains},
+	{"create", "--domid D --vram-gfn G --backing-gfn B --pages N",
+		"Move N pages of domain D from gfn B to gfn G and follow them; prints the region's cookie.",
+		"  --domid D             the domain, HVM or PVH\n"
+		"  --vram-gfn G          where the pages go: N holes\n"
+		"  --backing-gfn B       where they come from: N populated pages\n"
+		"  --pages N             of 4 KiB, at most 262144\n"
+		"  --cache-attr TYPE     memory type: wb (default), wc, uc, uc-, wt, wp\n"
+		"  --require-cache-attr  fail when the memory type cannot be pinned, instead of a warning\n",
+		command_create},
+	{"destroy", "COOKIE", "Move a region's pages back to where they came from, and forget it.", "",
+		command_destroy},
+	{"snapshot", "COOKIE", "Print which pages of a region are dirty.",
+		"  --since G             dirtied after generation G; default 0: ever\n"
+		"  --sync                ask the hypervisor now, though the region is being watched\n",
+		command_snapshot},
+	{"watch", "COOKIE",
+		"Follow a region in the terminal until q or Ctrl-C; as lines when not on a terminal.",
+		"  --frames N            end after N frames\n"
+		"  --seconds S           end after S seconds\n"
+		"  --interval MS         between frames, 1 to 10000; default 100, or 1000 as lines\n",
+		command_watch},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+enum {
+	OPTION_VERSION = OPTION_OWN,
+};
+
+static _Noreturn void print_overview(void)
+{
+	puts("Usage: xenvramctl [--socket PATH] [--json] COMMAND [ARGUMENT]...\n\n"
+	     "Video RAM regions of Xen guests, as owned by xenvramd.\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	puts("\n  --socket PATH  of the service; default " XENVRAM_SOCKET_PATH "\n"
+	     "  --json         print JSON\n"
+	     "  --version      print the version\n"
+	     "  --help         print this, or after a command, what it takes\n\n"
+	     "Numbers are decimal, or hexadecimal after 0x. Exit status: 0; 1 failed; 2 called wrongly.");
+	exit(EXIT_SUCCESS);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* What stands before the subcommand. */
+static void parse_global_options(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		COMMON_OPTIONS, {"version", no_argument, NULL, OPTION_VERSION}, {0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		switch (option) {
+		case OPTION_SOCKET:
+			ctl->socket_path = optarg;
+			break;
+		case OPTION_JSON:
+			ctl->json = true;
+			break;
+		case OPTION_HELP:
+			print_overview();
+		case OPTION_VERSION:
+			puts("xenvramctl " XENVRAM_VERSION);
+			exit(EXIT_SUCCESS);
+		case ':':
+			ctl_usage_error(ctl, "%s needs an argument", argv[optind - 1]);
+		default:
+			ctl_usage_error(ctl, "%s is not understood", argv[optind - 1]);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = {0};
+
+	opterr = 0;
+	parse_global_options(&ctl, argc, argv);
+	if (optind >= argc)
+		ctl_usage_error(&ctl, "no command given");
+	argc -= optind;
+	argv += optind;
+	ctl.command = find_command(argv[0]);
+	if (!ctl.command)
+		ctl_usage_error(&ctl, "there is no command \"%s\"", argv[0]);
+
+	optind = 0; /* the C library's way to say: from the start, with other options */
+	int status = ctl.command->run(&ctl, argc, argv);
+	xenvram_free(ctl.conn);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		ctl_say(&ctl, "cannot write to standard output");
+		status = EXIT_FAILURE;
+	}
+	return status;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A bitmap of pages as runs. No I/O but into the JSON and the stream given. */
+#ifndef XENVRAM_CTL_RUNS_H
+#define XENVRAM_CTL_RUNS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct run {
+	uint64_t first;
+	uint64_t n_pages;
+};
+
+/* The first run of set bits at or after page `from`; false when there is none. */
+bool runs_next(const uint64_t *bitmap, uint64_t nr_pages, uint64_t from, struct run *ret_run);
+
+/* "0-3 9 12-15"; of more than max_runs runs the rest are counted: "0-3 9 and 7 more". Nothing when none is
+ * set. */
+void runs_print(FILE *stream, const uint64_t *bitmap, uint64_t nr_pages, unsigned int max_runs);
+
+/* [{"first": 0, "pages": 4}, ...] */
+struct json_object *runs_to_json(const uint64_t *bitmap, uint64_t nr_pages);
+
+#endif
