@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What every hypercall passes through: it is counted, and it may be made to fail, to take its time, or to
+ * be the last thing that its process does.
+ */
+#ifndef XENVRAM_SIMXEN_FAULT_H
+#define XENVRAM_SIMXEN_FAULT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct host;
+
+enum call_kind {
+	CALL_TRACK,
+	CALL_RELOCATE,
+	CALL_PIN,
+	CALL_MODIFIED,
+	CALL_MAP,
+	N_CALL_KINDS,
+};
+
+extern const char *const call_names[N_CALL_KINDS];
+
+enum fault_action {
+	FAULT_NONE, /* the entry is free */
+	FAULT_FAIL, /* with `error`, having done `pages` pages */
+	FAULT_KILL, /* SIGKILL, having done `pages` pages */
+	FAULT_DELAY,
+};
+
+#define MAX_FAULTS      16u
+#define FAULT_ALL_PAGES UINT32_MAX
+
+struct fault {
+	_Atomic uint32_t action; /* enum fault_action, written last */
+	uint32_t kind;
+	uint32_t domid;
+	_Atomic uint32_t countdown; /* it strikes when this becomes 0; if set to 0: at every call */
+	bool every_call;
+	int32_t error;
+	uint32_t pages;
+	uint32_t delay_us;
+};
+
+/* A hypercall under way. */
+struct call {
+	int error; /* negative, to be returned by an armed fault */
+	bool kill;
+	uint32_t max_pages; /* done before that happens */
+};
+
+/* Counts the call and looks for its fault. 0, or the negative errno to fail with before anything is done. */
+int call_begin(struct host *host, enum call_kind kind, uint32_t domid, struct call *ret_call);
+
+/* The fault strikes: does not return, or returns the negative errno. */
+int call_strike(const struct call *call);
+
+/* What the finished call returns: its own result, or that of its fault. */
+int call_end(const struct call *call, int result);
+
+/* Arms a copy of the fault in the host. 0, or -ENOSPC. */
+int fault_arm(struct host *host, const struct fault *fault);
+void fault_clear_all(struct host *host);
+
+#endif
