@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "daemon/common/log.h"
 #include "daemon/common/role.h"
@@ -14,13 +15,14 @@
 
 struct role {
 	const char *name;
+	const char *process_name; /* in ps and top; started through /proc/self/exe, it would be "exe" */
 	int (*run)(const struct role_options *options);
 };
 
 static const struct role roles[] = {
-	{"supervisor", supervisor_main},
-	{"broker", broker_main},
-	{"worker", worker_main},
+	{"supervisor", "xenvramd", supervisor_main},
+	{"broker", "xenvram-broker", broker_main},
+	{"worker", "xenvram-worker", worker_main},
 };
 
 static const char help[] =
@@ -108,5 +110,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_init(role->name);
+	prctl(PR_SET_NAME, role->process_name);
 	return role->run(&options);
 }

@@ -43,9 +43,10 @@ int region_log_map(struct region_log *log, int fd)
 		return -1;
 
 	const struct region_log_header *header = base;
-	if (header->magic != REGION_LOG_MAGIC || header->version != REGION_LOG_VERSION ||
-		header->nr_pages == 0 || header->nr_pages > MAX_REGION_PAGES ||
-		region_log_bytes(header->nr_pages) != bytes) {
+	/* Loaded once: whoever can write the log could change it between a check and its use. */
+	uint64_t nr_pages = __atomic_load_n(&header->nr_pages, __ATOMIC_RELAXED);
+	if (header->magic != REGION_LOG_MAGIC || header->version != REGION_LOG_VERSION || nr_pages == 0 ||
+		nr_pages > MAX_REGION_PAGES || region_log_bytes(nr_pages) != bytes) {
 		munmap(base, bytes);
 		errno = EPROTO;
 		return -1;
@@ -53,9 +54,9 @@ int region_log_map(struct region_log *log, int fd)
 	*log = (struct region_log){
 		.header = header,
 		.block = (const uint64_t *)((const char *)base + REGION_LOG_HEADER_BYTES),
-		.page = (const uint64_t *)((const char *)base + region_log_page_offset(header->nr_pages)),
-		.heat = (const uint32_t *)((const char *)base + region_log_heat_offset(header->nr_pages)),
-		.nr_pages = header->nr_pages,
+		.page = (const uint64_t *)((const char *)base + region_log_page_offset(nr_pages)),
+		.heat = (const uint32_t *)((const char *)base + region_log_heat_offset(nr_pages)),
+		.nr_pages = nr_pages,
 		.bytes = bytes,
 	};
 	return 0;

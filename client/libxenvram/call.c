@@ -117,6 +117,10 @@ Xenvram__V1__Packet *call(
 		return NULL;
 	packet = conn->reply;
 	conn->reply = NULL;
+	/* Nothing else comes with descriptors. */
+	if (packet->reply->status != XENVRAM__V1__STATUS__OK ||
+		packet->reply->result_case != XENVRAM__V1__REPLY__RESULT_SUBSCRIBE)
+		frame_close_fds(&conn->frame);
 	if (check_reply(conn, packet->reply, expected) < 0)
 		return NULL;
 

@@ -12,7 +12,8 @@
 
 #define DEFAULT_TIMEOUT_MS 30000u
 
-static int fail(struct xenvram *conn, int os_error, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static int fail(
+	struct xenvram *conn, int os_error, const char *format, va_list args)
 {
 	vsnprintf(conn->error, sizeof(conn->error), format, args);
 	errno = os_error;

@@ -9,7 +9,7 @@
 
 #include "client/xenvramctl/parse.h"
 
-static void say(const struct ctl *ctl, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void say(const struct ctl *ctl, const char *format, va_list args)
 {
 	fputs("xenvramctl: ", stderr);
 	if (ctl->command)

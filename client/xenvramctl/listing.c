@@ -14,7 +14,7 @@ enum {
 static int print_region(const struct xenvram_region *region, void *data)
 {
 	(void)data;
-	printf("0x%-8" PRIx64 " %5" PRIu32 " 0x%-10" PRIx64 " 0x%-10" PRIx64 " %7" PRIu64
+	printf("0x%-16" PRIx64 " %5" PRIu32 " 0x%-10" PRIx64 " 0x%-10" PRIx64 " %7" PRIu64
 	       " %-5s %-6s %-10s %10" PRIu64 " %7" PRIu32 " %9" PRIu32 " %10" PRIu64 " %12" PRIu64 "\n",
 		region->cookie, region->domid, region->vram_gfn, region->backing_gfn, region->nr_pages,
 		name_of_cache_attr(region->cache_attr), region->pinned ? "yes" : "no",
@@ -63,7 +63,7 @@ int command_regions(struct ctl *ctl, int argc, char **argv)
 		return EXIT_FAILURE;
 
 	if (!ctl->json) {
-		printf("%-10s %5s %-12s %-12s %7s %-5s %-6s %-10s %10s %7s %9s %10s %12s\n", "COOKIE",
+		printf("%-18s %5s %-12s %-12s %7s %-5s %-6s %-10s %10s %7s %9s %10s %12s\n", "COOKIE",
 			"DOMID", "VRAM-GFN", "BACKING-GFN", "PAGES", "CACHE", "PINNED", "STATE", "GENERATION",
 			"READERS", "PERIOD-US", "POLLS", "DIRTY");
 		return xenvram_list_regions(ctl->conn, by_domid, print_region, NULL) < 0 ? ctl_fail(ctl)

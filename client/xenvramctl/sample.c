@@ -29,10 +29,14 @@ void sample_take(struct sample *sample, const struct xenvram_view *view, uint64_
 	sample->dirty_pages = xenvram_view_read(view, cursor, 0, sample->info.nr_pages, bitmap);
 
 	double elapsed_s = (now_ns - sample->base_ns) / NS_PER_S;
-	if (elapsed_s >= 1) {
+	bool second_is_over = elapsed_s >= 1;
+	if (elapsed_s > 0 && (second_is_over || !sample->has_rates)) {
 		sample->polls_per_s = (sample->info.polls - sample->base_polls) / elapsed_s;
 		sample->dirty_pages_per_s =
 			(found_dirty_pages(&sample->info) - sample->base_dirty_pages) / elapsed_s;
+	}
+	if (second_is_over) {
+		sample->has_rates = true;
 		begin_rates(sample, now_ns);
 	}
 }

@@ -3,6 +3,7 @@
 #ifndef XENVRAM_CTL_SAMPLE_H
 #define XENVRAM_CTL_SAMPLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/libxenvram/xenvram.h"
@@ -13,7 +14,8 @@ struct sample {
 	double polls_per_s;
 	double dirty_pages_per_s; /* found by polls */
 
-	/* What the rates are counted from; moved on every second. */
+	/* What the rates are counted from; moved on every second. The first second goes by what it has. */
+	bool has_rates;
 	uint64_t base_ns;
 	uint64_t base_polls;
 	uint64_t base_dirty_pages;

@@ -20,7 +20,7 @@
 #define NS_PER_S            1000000000ull
 #define SCREEN_INTERVAL_MS  100u
 #define LINES_INTERVAL_MS   1000u
-#define MAX_INTERVAL_MS     10000u /* the service polls no slower */
+#define MAX_INTERVAL_MS     10000u
 #define MAX_RUNS_IN_LINE    16u
 #define ROWS_BESIDE_PICTURE 5u
 #define MAX_LINE            1024u
@@ -98,12 +98,21 @@ static void print_line(const struct watch *watch)
 {
 	const struct sample *sample = &watch->sample;
 
-	printf("generation %" PRIu64 "  polls %" PRIu64 " (%.1f/s)  %s  dirty %" PRIu64 " of %" PRIu64 "  ",
+	printf("generation %" PRIu64 "  polls %" PRIu64 " (%.1f/s)  %s  dirty %" PRIu64 " of %" PRIu64,
 		sample->info.generation, sample->info.polls, sample->polls_per_s,
 		name_of_view_state(sample->info.state), sample->dirty_pages, sample->info.nr_pages);
+	if (sample->dirty_pages > 0)
+		fputs("  ", stdout);
 	runs_print(stdout, watch->bitmap, sample->info.nr_pages, MAX_RUNS_IN_LINE);
 	putchar('\n');
 	fflush(stdout);
+}
+
+static struct json_object *rate_to_json(double rate)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%.1f", rate);
+	return json_object_new_double_s(rate, text);
 }
 
 static void print_json(const struct watch *watch)
@@ -120,7 +129,7 @@ static void print_json(const struct watch *watch)
 	json_object_object_add(object, "period_us", json_object_new_uint64(info->period_ns / 1000));
 	json_object_object_add(object, "polls", json_object_new_uint64(info->polls));
 	json_object_object_add(object, "poll_ns", json_object_new_uint64(info->poll_ns));
-	json_object_object_add(object, "polls_per_s", json_object_new_double(sample->polls_per_s));
+	json_object_object_add(object, "polls_per_s", rate_to_json(sample->polls_per_s));
 	json_object_object_add(object, "nr_pages", json_object_new_uint64(info->nr_pages));
 	json_object_object_add(object, "untracked_pages", json_object_new_uint64(info->untracked_pages));
 	json_object_object_add(object, "dirty_pages", json_object_new_uint64(sample->dirty_pages));
@@ -312,8 +321,9 @@ int command_watch(struct ctl *ctl, int argc, char **argv)
 	if (ctl_connect(ctl) < 0)
 		return EXIT_FAILURE;
 	xenvram_set_handlers(ctl->conn, &handlers, &watch);
-	/* No more often than it is shown. */
-	if (xenvram_subscribe(ctl->conn, watch.cookie, watch.interval_ms * 1000, 0, &watch.view) < 0)
+	/* Twice as often as it is shown, so that every frame has a poll of its own. */
+	uint32_t period_us = watch.interval_ms > 1 ? watch.interval_ms * 1000 / 2 : 1000;
+	if (xenvram_subscribe(ctl->conn, watch.cookie, period_us, 0, &watch.view) < 0)
 		return ctl_fail(ctl);
 	ctl_warn(ctl);
 	if (prepare(&watch) == 0)

@@ -54,7 +54,8 @@ void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLO
 static bool is_plausible(const struct region_record *record)
 {
 	return record->cookie != 0 && record->nr_pages > 0 && record->nr_pages <= MAX_REGION_PAGES &&
-	       record->vram_gfn < MAX_GFN && record->backing_gfn < MAX_GFN && record->domid <= MAX_DOMID &&
+	       record->vram_gfn <= MAX_GFN - record->nr_pages &&
+	       record->backing_gfn <= MAX_GFN - record->nr_pages && record->domid <= MAX_DOMID &&
 	       record->state < XENVRAM__V1__REGION_STATE__GONE &&
 	       record->cache_attr <= XENVRAM__V1__CACHE_ATTR__WP;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/common/fd.h"
 #include "daemon/common/list.h"
@@ -44,13 +45,25 @@ static struct queued *queued_free(struct queued *packet)
 	return NULL;
 }
 
+/* ECONNRESET: the peer closed before it had read everything. */
 static void schedule_close(struct channel *channel, int error)
 {
 	if (channel->closing)
 		return;
 	channel->closing = true;
-	channel->close_error = error;
+	channel->close_error = error == EPIPE || error == ECONNRESET ? 0 : error;
 	event_active(channel->readable, EV_READ, 0);
+}
+
+/*
+ * A socket that is closed with packets unread makes the peer's next read fail, so that it would miss why it
+ * was refused. Nothing more can come in, what has is dropped.
+ */
+static void stop_listening(struct channel *channel)
+{
+	shutdown(channel->fd, SHUT_RDWR);
+	while (recv(channel->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) > 0)
+		;
 }
 
 static void update_reading(struct channel *channel)
@@ -112,7 +125,7 @@ static int try_send(
 		event_add(channel->retry, &retry_after);
 		return 1;
 	default:
-		schedule_close(channel, errno == EPIPE ? 0 : errno);
+		schedule_close(channel, errno);
 		return -1;
 	}
 }
@@ -154,7 +167,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 		if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
 			break;
 		if (n <= 0) {
-			schedule_close(channel, n == 0 || errno == ECONNRESET ? 0 : errno);
+			schedule_close(channel, n == 0 ? 0 : errno);
 			break;
 		}
 		channel->ops->on_packet(channel->owner, &frame);
@@ -167,6 +180,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 		event_del(channel->readable);
 		event_del(channel->writable);
 		event_del(channel->retry);
+		stop_listening(channel);
 		channel->ops->on_close(channel->owner, channel->close_error);
 	}
 }

@@ -6,8 +6,8 @@
 
 version=$(xl info | sed -n 's/^xen_version *: \([0-9]*\.[0-9]*\).*/\1/p')
 guest=$(create_guest guest) || exit
-other=$(create_guest other) || exit
-victim=$(create_guest victim) || exit
-held_victim=$(create_guest held) || exit
+other=$(create_stopped other) || exit
+victim=$(create_stopped victim) || exit
+held_victim=$(create_stopped held) || exit
 pv=$(create_pv pv) || exit
 ./xen-conformance --xen "$version" --destroy 'xl destroy' "$guest" "$other" "$victim" "$held_victim" "$pv"

@@ -21,9 +21,14 @@ create_domain() {
 	xl domid "$domain_name"
 }
 
-# create_guest NAME: our guest in a PVH domain of 64 MiB, gfns 0 to 0x3fff, running. Prints its domid.
+# create_stopped NAME: our guest in a PVH domain of 64 MiB, gfns 0 to 0x3fff, not started. Prints its domid.
+create_stopped() {
+	create_domain "$1" 'type="pvh"' 'kernel="guest.elf"' 'memory=64' 'maxmem=64'
+}
+
+# create_guest NAME: the same, running. It never sleeps: start no more guests than needed. Prints its domid.
 create_guest() {
-	domid=$(create_domain "$1" 'type="pvh"' 'kernel="guest.elf"' 'memory=64' 'maxmem=64') || exit
+	domid=$(create_stopped "$1") || exit
 	xl unpause "$domid" || fail "cannot start domain $1"
 	./xen-guest-tool "$domid" wait || fail "the guest in $1 does not answer"
 	echo "$domid"

@@ -179,7 +179,7 @@ if [ ! -d "$ready" ] || ! command -v qemu-system-x86_64 cpio >/dev/null; then
 	log=$cache/setup-$version.log
 	debs=$cache/debs
 	: >"$log"
-	trap '[ $? = 0 ] || [ $? = 77 ] || say "set-up failed, see $log"' EXIT
+	trap 'case $? in 0 | 77) ;; *) say "set-up failed, see $log" ;; esac' EXIT
 	install_host_packages
 	if [ ! -d "$ready" ]; then
 		rm -rf "$cache/building-$version"

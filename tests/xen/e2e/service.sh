@@ -21,12 +21,7 @@ stop_service() {
 	wait "$service" || fail "xenvramd ended with an error: $(cat /tmp/xenvramd.log)"
 }
 
-# pid_of_role ROLE: of the service's broker, or of one of its workers.
+# pid_of_role ROLE: of the service's broker, or of one of its workers; nothing if there is none now.
 pid_of_role() {
-	for status in /proc/[0-9]*/cmdline; do
-		if tr '\0' ' ' <"$status" 2>/dev/null | grep -q "^xenvramd --role=$1 "; then
-			echo "$status" | cut -d / -f 3
-			return
-		fi
-	done
+	ps -o pid,args | sed -n "s/^ *\([0-9]*\) .*xenvramd --role=$1 .*/\1/p" | head -n 1
 }
