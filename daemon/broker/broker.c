@@ -13,6 +13,7 @@
 #include "daemon/common/log.h"
 #include "daemon/common/privilege.h"
 #include "daemon/common/role.h"
+#include "daemon/common/sandbox.h"
 
 uint64_t broker_new_id(struct broker *broker)
 {
@@ -26,10 +27,10 @@ int broker_main(const struct role_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
-	/* Before the first byte of anybody else's is read. */
-	if (privilege_drop(options->broker_user) < 0)
-		return ROLE_CANNOT_RUN;
 	broker.base = event_base_new();
+	/* Before the first byte of anybody else's is read. */
+	if (privilege_drop(options->broker_user) < 0 || sandbox_enter(SANDBOX_BROKER) < 0)
+		return ROLE_CANNOT_RUN;
 	if (broker.base && region_table_init(&broker.regions, MAX_REGIONS) == 0 &&
 		supervisor_link_open(&broker) == 0) {
 		broker.exit_status = 0;

@@ -16,6 +16,7 @@
 #include "daemon/common/log.h"
 #include "daemon/common/privilege.h"
 #include "daemon/common/role.h"
+#include "daemon/common/sandbox.h"
 #include "daemon/worker/guest.h"
 #include "daemon/worker/log_store.h"
 #include "daemon/worker/relocation.h"
@@ -286,6 +287,11 @@ static int run(struct worker *worker, const struct role_options *options)
 		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, errno,
 			"the worker of domain %u cannot become user \"%s\": %s", options->domid,
 			options->worker_user, strerror(errno));
+		return report_failed(worker, &failure);
+	}
+	if (sandbox_enter(SANDBOX_WORKER) < 0) {
+		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the worker of domain %u cannot be restricted: %s", options->domid, strerror(errno));
 		return report_failed(worker, &failure);
 	}
 	/* From here on commands are obeyed. */

@@ -33,7 +33,7 @@
 /* The picture is a part of the region, so that there are pages which must stay clean. */
 #define PICTURE_PAGES 3072u
 #define BAND_PAGES    48u
-#define PACE          20000u
+#define PACE	      200000u
 
 #define SCATTERED_PAGES  100u /* written in each of two goes */
 #define SCATTERED_FIRST  1024u
