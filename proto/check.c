@@ -67,6 +67,24 @@ static int check_period(uint32_t period_us, struct failure *failure)
 	return 0;
 }
 
+static int check_mark_dirty(const Xenvram__V1__MarkDirty *mark, struct failure *failure)
+{
+	if (check_cookie(mark->cookie, failure) < 0)
+		return -1;
+	if (mark->n_runs == 0 || mark->n_runs > MAX_MARKED_RUNS)
+		return failure_set(
+			failure, INVALID, EINVAL, "%zu runs are not in 1..%u", mark->n_runs, MAX_MARKED_RUNS);
+	for (size_t i = 0; i < mark->n_runs; i++) {
+		const Xenvram__V1__Run *run = mark->runs[i];
+		if (run->nr_pages == 0 || run->nr_pages > MAX_REGION_PAGES || run->first >= MAX_REGION_PAGES)
+			return failure_set(failure, INVALID, EINVAL,
+				"run %zu: page %" PRIu64 " + %" PRIu64
+				" pages lies in no region of at most %llu",
+				i, run->first, run->nr_pages, MAX_REGION_PAGES);
+	}
+	return 0;
+}
+
 int check_hello(const Xenvram__V1__Hello *hello, uint32_t *ret_version, struct failure *failure)
 {
 	if (hello->version_min > hello->version_max)
@@ -112,6 +130,10 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 		if (request->unsubscribe->subscription == 0)
 			return failure_set(failure, INVALID, EINVAL, "subscription 0 names none");
 		return 0;
+	case XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY:
+		return check_mark_dirty(request->mark_dirty, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_REFRESH:
+		return check_cookie(request->refresh->cookie, failure);
 	case XENVRAM__V1__REQUEST__OPERATION__NOT_SET:
 	default:
 		return failure_set(failure, INVALID, EOPNOTSUPP, "no operation that this daemon knows");

@@ -41,6 +41,9 @@
 /* How long tracking stays on after the last reader has gone, so that one who comes back has exact bits. */
 #define LINGER_US 5000000ull
 
+/* Runs of pages that one MarkDirty may name. */
+#define MAX_MARKED_RUNS 1024u
+
 /* List replies are paged. */
 #define MAX_LISTED 256u
 

@@ -115,6 +115,7 @@ void xenvram_view_info(const struct xenvram_view *public, struct xenvram_view_in
 		.polls = __atomic_load_n(&header->polls, __ATOMIC_RELAXED),
 		.poll_ns = __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED),
 		.dirty_guest_pages = __atomic_load_n(&header->dirty_guest, __ATOMIC_RELAXED),
+		.dirty_device_model_pages = __atomic_load_n(&header->dirty_device_model, __ATOMIC_RELAXED),
 		.dirty_forced_pages = __atomic_load_n(&header->dirty_forced, __ATOMIC_RELAXED),
 		.untracked_pages = __atomic_load_n(&header->untracked_pages, __ATOMIC_RELAXED),
 	};

@@ -51,6 +51,7 @@
 #define XENVRAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -243,6 +244,32 @@ struct xenvram_snapshot {
 int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,
 	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot);
 
+/* ---- what the hypervisor does not see ---- */
+
+/* Pages of a region in a row, counted from its first. */
+struct xenvram_run {
+	uint64_t first;
+	uint64_t nr_pages;
+};
+
+/*
+ * Tells every reader that these pages were written. The hypervisor sees what the guest's processors write, not
+ * what a device model writes through a mapping, or a device by DMA: whoever does that says so here. The
+ * runs may come in any order and overlap. When it returns, the region's log has them. More than 1,024 runs
+ * go in several requests, and when one fails those before it stay marked.
+ *   EINVAL  cookie 0, no run, or an empty one
+ *   ENOENT  no such region
+ *   ERANGE  a run goes beyond the region; none of its request is marked
+ *   EBUSY   the region is being created or destroyed
+ */
+int xenvram_mark_dirty(struct xenvram *conn, uint64_t cookie, const struct xenvram_run *runs, size_t n_runs);
+
+/*
+ * Has every reader see every page of the region dirty once: for when something beside the service may have
+ * read the hypervisor's bitmap, as live migration does. Errors as above.
+ */
+int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
+
 /* ---- views: what has changed, from shared memory, without a system call ---- */
 
 /* Only what xenvram_view_changed() needs is seen here. */
@@ -310,6 +337,7 @@ struct xenvram_view_info {
 	uint64_t polls;   /* of the hypervisor, since the region was created, for all readers together */
 	uint64_t poll_ns; /* time spent in them */
 	uint64_t dirty_guest_pages;  /* found dirty because the guest wrote them, summed over all polls */
+	uint64_t dirty_device_model_pages; /* said to be written by xenvram_mark_dirty() */
 	uint64_t dirty_forced_pages; /* called dirty because what the guest wrote could not be told */
 	uint64_t untracked_pages;    /* beyond what one tracking call covers */
 };

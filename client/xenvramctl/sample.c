@@ -5,7 +5,7 @@
 
 static uint64_t found_dirty_pages(const struct xenvram_view_info *info)
 {
-	return info->dirty_guest_pages + info->dirty_forced_pages;
+	return info->dirty_guest_pages + info->dirty_device_model_pages + info->dirty_forced_pages;
 }
 
 static void begin_rates(struct sample *sample, uint64_t now_ns)

@@ -57,8 +57,7 @@ void connection_set_greeted(struct connection *connection)
 struct connection *connection_find(struct broker *broker, uint64_t id)
 {
 	struct connection *connection;
-	LIST_FOREACH(connection, &broker->connections, link)
-	{
+	LIST_FOREACH(connection, &broker->connections, link) {
 		if (connection->id == id)
 			return connection;
 	}
@@ -82,8 +81,7 @@ void connection_remove_subscription(struct connection *connection, struct subscr
 struct subscription *connection_find_subscription(const struct connection *connection, uint64_t id)
 {
 	struct subscription *subscription;
-	LIST_FOREACH(subscription, &connection->subscriptions, of_connection)
-	{
+	LIST_FOREACH(subscription, &connection->subscriptions, of_connection) {
 		if (subscription->id == id)
 			return subscription;
 	}
@@ -159,8 +157,7 @@ void connection_event(struct connection *connection, const Xenvram__V1__Event *e
 	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
 	packet.content_case = XENVRAM__V1__PACKET__CONTENT_EVENT;
 	packet.event = (Xenvram__V1__Event *)event;
-	if (connection->greeted)
-		send_packet(connection, &packet, NULL, 0);
+	send_packet(connection, &packet, NULL, 0);
 }
 
 void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__Reply *reply, const int *fds,
@@ -220,7 +217,7 @@ static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
 	const struct connection *connection;
 	unsigned int n = 0;
 	LIST_FOREACH(connection, &broker->connections, link)
-	n += connection->peer.uid == uid;
+		n += connection->peer.uid == uid;
 	return n;
 }
 
@@ -285,7 +282,7 @@ void connections_announce_restart(struct broker *broker)
 	event.what_case = XENVRAM__V1__EVENT__WHAT_RESTARTED;
 	event.restarted = &restarted;
 	LIST_FOREACH(connection, &broker->connections, link)
-	connection_event(connection, &event);
+		connection_event(connection, &event);
 }
 
 void connections_free_all(struct broker *broker)

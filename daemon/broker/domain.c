@@ -16,13 +16,13 @@ struct command {
 	uint64_t serial;
 	uint64_t cookie;
 	Xenvram__Internal__Command__WhatCase what;
+	struct asker asker; /* answered when this is, if anybody */
 };
 
 struct domain *domain_find(struct broker *broker, uint32_t domid)
 {
 	struct domain *domain;
-	LIST_FOREACH(domain, &broker->domains, link)
-	{
+	LIST_FOREACH(domain, &broker->domains, link) {
 		if (domain->domid == domid)
 			return domain;
 	}
@@ -51,6 +51,7 @@ static void drop_commands(struct domain *domain)
 	while (!TAILQ_EMPTY(&domain->commands)) {
 		struct command *command = TAILQ_FIRST(&domain->commands);
 		TAILQ_REMOVE(&domain->commands, command, link);
+		regions_command_lost(domain->broker, &command->asker);
 		free(command);
 	}
 }
@@ -79,7 +80,8 @@ void domain_free_all(struct broker *broker)
 
 /* ---- the worker ---- */
 
-void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd)
+void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
+	const struct asker *asker)
 {
 	struct command *pending = malloc(sizeof(*pending));
 	if (!pending) {
@@ -93,6 +95,7 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 		.serial = command->serial,
 		.cookie = region->record.cookie,
 		.what = command->what_case,
+		.asker = asker ? *asker : (struct asker){0},
 	};
 	TAILQ_INSERT_TAIL(&domain->commands, pending, link);
 	channel_send(domain->worker, &command->base, &fd, fd >= 0 ? 1 : 0);
@@ -101,8 +104,7 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 {
 	struct command *command;
-	TAILQ_FOREACH(command, &domain->commands, link)
-	{
+	TAILQ_FOREACH(command, &domain->commands, link) {
 		if (command->serial == done->serial)
 			break;
 	}
@@ -111,12 +113,14 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 			domain->domid, done->serial);
 		return;
 	}
-	struct region *region = region_table_find(&domain->broker->regions, command->cookie);
-	Xenvram__Internal__Command__WhatCase what = command->what;
+	struct command answered = *command;
 	TAILQ_REMOVE(&domain->commands, command, link);
 	free(command);
+	struct region *region = region_table_find(&domain->broker->regions, answered.cookie);
 	if (region)
-		regions_done(domain->broker, region, what, done);
+		regions_done(domain->broker, region, answered.what, &answered.asker, done);
+	else
+		regions_command_lost(domain->broker, &answered.asker);
 }
 
 static void on_packet(void *owner, struct frame *frame)

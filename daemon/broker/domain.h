@@ -17,10 +17,10 @@ void domain_free_all(struct broker *broker);
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd);
 
 /*
- * Sends a command about the region to the worker; the answer comes to regions_done. `command` gets its
- * serial here. The worker must be there.
+ * Sends a command about the region to the worker; the answer comes to regions_done, with the asker, or to
+ * regions_command_lost. `command` gets its serial here. The worker must be there. asker NULL: nobody asks.
  */
-void domain_command(
-	struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd);
+void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
+	const struct asker *asker);
 
 #endif

@@ -26,6 +26,7 @@ static void describe_region(const struct region *region, Xenvram__V1__RegionInfo
 		info->generation = region_log_generation(&region->log);
 		info->polls = __atomic_load_n(&header->polls, __ATOMIC_RELAXED);
 		info->dirty_pages = __atomic_load_n(&header->dirty_guest, __ATOMIC_RELAXED) +
+				    __atomic_load_n(&header->dirty_device_model, __ATOMIC_RELAXED) +
 				    __atomic_load_n(&header->dirty_forced, __ATOMIC_RELAXED);
 	}
 }
@@ -39,8 +40,7 @@ void listing_regions(
 	const struct region *region;
 
 	list.regions = pointers;
-	LIST_FOREACH(region, &broker->regions.regions, link)
-	{
+	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->record.cookie <= request->after_cookie ||
 			(request->by_domid && region->record.domid != request->domid))
 			continue;
@@ -65,8 +65,7 @@ static void describe_domain(
 	info->domid = domain->domid;
 	info->uuid = (char *)domain->uuid;
 	info->worker_running = domain->worker != NULL;
-	LIST_FOREACH(region, &broker->regions.regions, link)
-	{
+	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->domain != domain)
 			continue;
 		info->regions++;
@@ -78,8 +77,7 @@ static void describe_domain(
 static struct domain *next_domain(const struct broker *broker, uint32_t from)
 {
 	struct domain *domain, *found = NULL;
-	LIST_FOREACH(domain, &broker->domains, link)
-	{
+	LIST_FOREACH(domain, &broker->domains, link) {
 		if (domain->domid >= from && (!found || domain->domid < found->domid))
 			found = domain;
 	}

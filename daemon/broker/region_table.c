@@ -57,7 +57,7 @@ unsigned int region_table_count(const struct region_table *table, uint32_t domid
 	const struct region *region;
 	unsigned int n = 0;
 	LIST_FOREACH(region, &table->regions, link)
-	n += region->record.domid == domid;
+		n += region->record.domid == domid;
 	return n;
 }
 
@@ -67,8 +67,7 @@ int region_table_admit(
 	const struct region *region;
 	unsigned int used = region_table_count(table, record->domid);
 
-	LIST_FOREACH(region, &table->regions, link)
-	{
+	LIST_FOREACH(region, &table->regions, link) {
 		if (region->record.domid == record->domid &&
 			check_overlap(record, &region->record, failure) < 0)
 			return -1;
@@ -105,8 +104,7 @@ static int take_slot(struct region_table *table, unsigned int *slot)
 static void insert_sorted(struct region_table *table, struct region *region)
 {
 	struct region *other, *before = NULL;
-	LIST_FOREACH(other, &table->regions, link)
-	{
+	LIST_FOREACH(other, &table->regions, link) {
 		if (other->record.cookie > region->record.cookie)
 			break;
 		before = other;
@@ -142,8 +140,7 @@ struct region *region_table_add(
 struct region *region_table_find(const struct region_table *table, uint64_t cookie)
 {
 	struct region *region;
-	LIST_FOREACH(region, &table->regions, link)
-	{
+	LIST_FOREACH(region, &table->regions, link) {
 		if (region->record.cookie == cookie)
 			return region;
 	}

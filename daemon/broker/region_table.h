@@ -24,6 +24,7 @@ struct poll_waiter {
 	STAILQ_ENTRY(poll_waiter) link; /* region::poll_waiters */
 	struct asker asker;
 	uint64_t since;
+	bool sent; /* the poll under way was asked for after it came */
 };
 
 /* What a region is: all of it goes into the journal. */

@@ -33,7 +33,7 @@ static void send_region(struct region *region, CommandCase what)
 	packed.placed = record->placed;
 	command.what_case = what;
 	command.create = &packed; /* one arm of the union, whichever `what` */
-	domain_command(region->domain, region, &command, -1);
+	domain_command(region->domain, region, &command, -1, NULL);
 }
 
 static void send_watch(struct region *region, CommandCase what)
@@ -44,7 +44,7 @@ static void send_watch(struct region *region, CommandCase what)
 	watch.period_us = region->period_us;
 	command.what_case = what;
 	command.watch = &watch;
-	domain_command(region->domain, region, &command, -1);
+	domain_command(region->domain, region, &command, -1, NULL);
 }
 
 static void send_poll(struct region *region)
@@ -52,6 +52,9 @@ static void send_poll(struct region *region)
 	if (region->step != REGION_STEP_AT_WORK || region->poll_sent || STAILQ_EMPTY(&region->poll_waiters))
 		return;
 	region->poll_sent = true;
+	for (struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters); waiter;
+		waiter = STAILQ_NEXT(waiter, link))
+		waiter->sent = true;
 	send_watch(region, XENVRAM__INTERNAL__COMMAND__WHAT_POLL);
 }
 
@@ -69,7 +72,7 @@ static void attach(struct region *region)
 	send_region(region, XENVRAM__INTERNAL__COMMAND__WHAT_ATTACH);
 	region->step = REGION_STEP_AT_WORK;
 	LIST_FOREACH(subscription, &region->subscriptions, of_region)
-	subscription_send_wake(subscription);
+		subscription_send_wake(subscription);
 	/* Also when nobody watches: it may not have heard of the last one's end. */
 	regions_update_watch(region);
 	send_poll(region);
@@ -106,8 +109,7 @@ void regions_advance(struct region *region)
 void regions_advance_domain(struct domain *domain)
 {
 	struct region *region, *next;
-	LIST_FOREACH_SAFE(region, &domain->broker->regions.regions, link, next)
-	{
+	LIST_FOREACH_SAFE(region, &domain->broker->regions.regions, link, next) {
 		if (region->domain == domain)
 			regions_advance(region);
 	}
@@ -127,6 +129,55 @@ void regions_poll(struct region *region, const struct asker *asker, uint64_t sin
 	send_poll(region);
 }
 
+static void succeed(struct broker *broker, const struct asker *asker)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+/* Only marks have an asker of their own. Whoever takes over takes all for dirty: so it is done. */
+void regions_command_lost(struct broker *broker, const struct asker *asker)
+{
+	succeed(broker, asker);
+}
+
+static int check_runs(
+	const struct region *region, Xenvram__V1__Run **runs, size_t n_runs, struct failure *failure)
+{
+	uint64_t nr_pages = region->record.nr_pages;
+	for (size_t i = 0; i < n_runs; i++) {
+		if (runs[i]->first >= nr_pages || runs[i]->nr_pages > nr_pages - runs[i]->first)
+			return failure_set(failure, XENVRAM__V1__STATUS__INVALID, ERANGE,
+				"run %zu: page %" PRIu64 " + %" PRIu64 " pages goes beyond the %" PRIu64
+				" pages of region 0x%" PRIx64,
+				i, runs[i]->first, runs[i]->nr_pages, nr_pages, region->record.cookie);
+	}
+	return 0;
+}
+
+void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs)
+{
+	struct broker *broker = region->domain->broker;
+	Xenvram__Internal__Mark mark = XENVRAM__INTERNAL__MARK__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	struct failure failure;
+
+	if (check_runs(region, runs, n_runs, &failure) < 0) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	if (region->step != REGION_STEP_AT_WORK) {
+		succeed(broker, asker);
+		return;
+	}
+	mark.cookie = region->record.cookie;
+	mark.runs = runs;
+	mark.n_runs = n_runs;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_MARK;
+	command.mark = &mark;
+	domain_command(region->domain, region, &command, -1, asker);
+}
+
 /* ---- answers ---- */
 
 void regions_answer_polls(struct broker *broker, struct region *region, const struct failure *failure)
@@ -134,6 +185,9 @@ void regions_answer_polls(struct broker *broker, struct region *region, const st
 	region->poll_sent = false;
 	while (!STAILQ_EMPTY(&region->poll_waiters)) {
 		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters);
+		/* Who came later waits for a poll that is later as well. */
+		if (!failure && !waiter->sent)
+			break;
 		STAILQ_REMOVE_HEAD(&region->poll_waiters, link);
 		if (failure)
 			asker_fail(broker, &waiter->asker, failure);
@@ -214,6 +268,9 @@ static void on_destroyed(struct broker *broker, struct region *region, const Xen
 		log_error("region 0x%" PRIx64 " is stuck: %s", region->record.cookie, failure->text);
 		asker_fail(broker, &region->asker, failure);
 		region->asker = (struct asker){0};
+		/* Told; who destroys it again did not ask for a creation. */
+		free(region->failure);
+		region->failure = NULL;
 		region->record.state = XENVRAM__V1__REGION_STATE__REGION_STUCK;
 		region->step = REGION_STEP_NONE;
 		regions_journal(broker, region);
@@ -232,8 +289,8 @@ static void on_destroyed(struct broker *broker, struct region *region, const Xen
 	regions_remove(broker, region, "it was destroyed");
 }
 
-void regions_done(
-	struct broker *broker, struct region *region, CommandCase what, const Xenvram__Internal__Done *done)
+void regions_done(struct broker *broker, struct region *region, CommandCase what, const struct asker *asker,
+	const Xenvram__Internal__Done *done)
 {
 	struct failure received, *failure = NULL;
 
@@ -254,6 +311,13 @@ void regions_done(
 		break;
 	case XENVRAM__INTERNAL__COMMAND__WHAT_POLL:
 		regions_answer_polls(broker, region, failure);
+		send_poll(region);
+		break;
+	case XENVRAM__INTERNAL__COMMAND__WHAT_MARK:
+		if (failure)
+			asker_fail(broker, asker, failure);
+		else
+			succeed(broker, asker);
 		break;
 	default:
 		if (failure)
@@ -270,8 +334,7 @@ void regions_worker_lost(struct domain *domain)
 	failure_set(&lost, XENVRAM__V1__STATUS__RETRY, EAGAIN,
 		"the worker of domain %u died during the request, which was undone; ask again",
 		domain->domid);
-	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next)
-	{
+	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		if (region->domain != domain)
 			continue;
 		bool placing = region->record.state == XENVRAM__V1__REGION_STATE__CREATING &&

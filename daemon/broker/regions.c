@@ -197,8 +197,7 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 	struct failure failure;
 
 	set_from(&failure, packed);
-	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next)
-	{
+	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		if (region->record.domid != domid)
 			continue;
 		switch (region->record.state) {
@@ -226,8 +225,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 
 	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH, "domain %u (%s) is gone", domid, uuid);
 	log_info("%s", failure.text);
-	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next)
-	{
+	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		/* One without UUID is being created, and was meant for the domain that there was. */
 		if (region->record.domid == domid &&
 			(!*region->record.uuid || strcmp(region->record.uuid, uuid) == 0))

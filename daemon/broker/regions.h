@@ -44,13 +44,20 @@ void regions_advance_domain(struct domain *domain);
 void regions_undo_creation(struct broker *broker, struct region *region, const struct failure *failure);
 /* The worker has answered a command. */
 void regions_done(struct broker *broker, struct region *region, Xenvram__Internal__Command__WhatCase what,
-	const Xenvram__Internal__Done *done);
+	const struct asker *asker, const Xenvram__Internal__Done *done);
+/* Nobody will answer a command of this asker: its worker, or its region, is gone. */
+void regions_command_lost(struct broker *broker, const struct asker *asker);
 void regions_worker_lost(struct domain *domain);
 
 /* Answers the asker with a snapshot after a poll of the hypervisor. */
 void regions_poll(struct region *region, const struct asker *asker, uint64_t since);
 /* Answers all who wait for a poll: with snapshots, or with the failure if there is one. */
 void regions_answer_polls(struct broker *broker, struct region *region, const struct failure *failure);
+/*
+ * Has the worker publish pages as dirty, none meaning all, and then answers the asker. A worker that is not
+ * there yet begins with all dirty anyway.
+ */
+void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs);
 /* Tells the worker how often to poll, after a subscription came or went. */
 void regions_update_watch(struct region *region);
 

@@ -70,27 +70,35 @@ static void handle_list_domains(struct broker *broker, struct connection *connec
 	listing_domains(broker, asker, request->list_domains);
 }
 
+/* The region, if it is one that has a log in use; else the asker is told. */
+static struct region *require_log(struct broker *broker, const struct asker *asker, uint64_t cookie)
+{
+	struct region *region = regions_require(broker, asker, cookie);
+	struct failure failure;
+
+	if (!region || (region->record.state != XENVRAM__V1__REGION_STATE__CREATING &&
+			       region->record.state != XENVRAM__V1__REGION_STATE__DESTROYING))
+		return region;
+	failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
+		"region 0x%" PRIx64 " is being created or destroyed", cookie);
+	asker_fail(broker, asker, &failure);
+	return NULL;
+}
+
 /* A region that is polled anyway answers from its last poll; else the hypervisor is asked. */
 static void handle_snapshot(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
 	const Xenvram__V1__Snapshot *snapshot = request->snapshot;
-	struct region *region = regions_require(broker, asker, snapshot->cookie);
-	struct failure failure;
+	struct region *region = require_log(broker, asker, snapshot->cookie);
 
 	(void)connection;
 	if (!region)
 		return;
-	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING ||
-		region->record.state == XENVRAM__V1__REGION_STATE__DESTROYING) {
-		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
-			"region 0x%" PRIx64 " is being created or destroyed", snapshot->cookie);
-		asker_fail(broker, asker, &failure);
-	} else if (region->period_us > 0 && region->log_fd >= 0 && !snapshot->sync) {
+	if (region->period_us > 0 && region->log_fd >= 0 && !snapshot->sync)
 		snapshot_answer(broker, region, asker, snapshot->since);
-	} else {
+	else
 		regions_poll(region, asker, snapshot->since);
-	}
 }
 
 static void handle_subscribe(struct broker *broker, struct connection *connection, const struct asker *asker,
@@ -117,6 +125,24 @@ static void handle_unsubscribe(struct broker *broker, struct connection *connect
 	asker_reply(broker, asker, &reply, NULL, 0);
 }
 
+static void handle_mark_dirty(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	struct region *region = require_log(broker, asker, request->mark_dirty->cookie);
+	(void)connection;
+	if (region)
+		regions_mark(region, asker, request->mark_dirty->runs, request->mark_dirty->n_runs);
+}
+
+static void handle_refresh(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	struct region *region = require_log(broker, asker, request->refresh->cookie);
+	(void)connection;
+	if (region)
+		regions_mark(region, asker, NULL, 0);
+}
+
 typedef void (*handler)(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request);
 
@@ -129,6 +155,8 @@ static const handler handlers[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT] = handle_snapshot,
 	[XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE] = handle_subscribe,
 	[XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE] = handle_unsubscribe,
+	[XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY] = handle_mark_dirty,
+	[XENVRAM__V1__REQUEST__OPERATION_REFRESH] = handle_refresh,
 };
 
 static int check(const struct connection *connection, const Request *request, const struct frame *frame,

@@ -22,8 +22,7 @@ static void update_period(struct region *region)
 	uint32_t period_us = 0;
 	struct subscription *subscription;
 
-	LIST_FOREACH(subscription, &region->subscriptions, of_region)
-	{
+	LIST_FOREACH(subscription, &region->subscriptions, of_region) {
 		if (period_us == 0 || subscription->period_us < period_us)
 			period_us = subscription->period_us;
 	}
@@ -65,7 +64,7 @@ void subscription_send_wake(struct subscription *subscription)
 	wake.cookie = region->record.cookie;
 	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_ADD_WAKE;
 	command.add_wake = &wake;
-	domain_command(region->domain, region, &command, subscription->wake_fd);
+	domain_command(region->domain, region, &command, subscription->wake_fd, NULL);
 }
 
 static void send_drop_wake(struct subscription *subscription)
@@ -79,7 +78,7 @@ static void send_drop_wake(struct subscription *subscription)
 	wake.subscription = subscription->id;
 	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_DROP_WAKE;
 	command.drop_wake = &wake;
-	domain_command(region->domain, region, &command, -1);
+	domain_command(region->domain, region, &command, -1, NULL);
 }
 
 static void keep(struct broker *broker, const struct subscription *subscription)
@@ -98,8 +97,7 @@ static unsigned int count_of_domain(const struct broker *broker, uint32_t domid)
 {
 	const struct region *region;
 	unsigned int n = 0;
-	LIST_FOREACH(region, &broker->regions.regions, link)
-	{
+	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->record.domid == domid)
 			n += region->n_subscriptions;
 	}
@@ -116,6 +114,9 @@ static int admit(const struct broker *broker, const struct connection *connectio
 		region->record.state == XENVRAM__V1__REGION_STATE__DESTROYING)
 		return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
 			"region 0x%" PRIx64 " is being created or destroyed", region->record.cookie);
+	if (region->log_fd < 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+			"the log of region 0x%" PRIx64 " is not there yet; ask again", region->record.cookie);
 	if (of_connection >= MAX_SUBSCRIPTIONS_PER_CONNECTION)
 		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
 			"this connection has %u subscriptions, at most %u are allowed", of_connection,
@@ -223,8 +224,7 @@ void subscription_end(struct broker *broker, struct subscription *subscription)
 static bool has_other(const struct region *region, const struct subscription *subscription)
 {
 	const struct subscription *other;
-	LIST_FOREACH(other, &region->subscriptions, of_region)
-	{
+	LIST_FOREACH(other, &region->subscriptions, of_region) {
 		if (other != subscription && other->connection == subscription->connection)
 			return true;
 	}

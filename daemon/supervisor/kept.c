@@ -8,8 +8,7 @@
 static struct kept *find(struct kept_list *list, const Xenvram__Internal__Kept *message)
 {
 	struct kept *kept;
-	TAILQ_FOREACH(kept, list, link)
-	{
+	TAILQ_FOREACH(kept, list, link) {
 		if (kept->kind == message->kind && kept->id == message->id)
 			return kept;
 	}

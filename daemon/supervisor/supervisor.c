@@ -129,8 +129,7 @@ out:
 static void free_logs(struct supervisor *supervisor)
 {
 	struct log_file *log, *next;
-	LIST_FOREACH_SAFE(log, &supervisor->logs, link, next)
-	{
+	LIST_FOREACH_SAFE(log, &supervisor->logs, link, next) {
 		LIST_REMOVE(log, link);
 		log_file_free(log);
 	}

@@ -112,13 +112,12 @@ static void tell_inheritance(struct supervisor *supervisor)
 	struct log_file *log;
 
 	tell_start(supervisor);
-	LIST_FOREACH(log, &supervisor->logs, link)
-	{
+	LIST_FOREACH(log, &supervisor->logs, link) {
 		if (log->announced)
 			broker_tell_log(supervisor, log);
 	}
 	TAILQ_FOREACH(kept, &supervisor->kept, link)
-	tell_kept(supervisor, kept);
+		tell_kept(supervisor, kept);
 	workers_meet_broker(supervisor);
 	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_INHERITED_ALL;
 	message.inherited_all = &nothing;
@@ -130,8 +129,7 @@ static void tell_inheritance(struct supervisor *supervisor)
 static struct log_file *find_log(struct supervisor *supervisor, uint64_t cookie)
 {
 	struct log_file *log;
-	LIST_FOREACH(log, &supervisor->logs, link)
-	{
+	LIST_FOREACH(log, &supervisor->logs, link) {
 		if (log->cookie == cookie)
 			return log;
 	}

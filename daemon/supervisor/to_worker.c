@@ -29,8 +29,7 @@ typedef Xenvram__Internal__ToWorker ToWorker;
 static struct worker_child *find_worker(struct supervisor *supervisor, uint32_t domid)
 {
 	struct worker_child *worker;
-	LIST_FOREACH(worker, &supervisor->workers, link)
-	{
+	LIST_FOREACH(worker, &supervisor->workers, link) {
 		if (worker->domid == domid)
 			return worker;
 	}
@@ -145,8 +144,7 @@ static void on_ready(struct worker_child *worker)
 	}
 	worker->ready = true;
 	worker->served = true;
-	LIST_FOREACH(log, &worker->supervisor->logs, link)
-	{
+	LIST_FOREACH(log, &worker->supervisor->logs, link) {
 		if (log->domid == worker->domid)
 			tell_log(worker, XENVRAM__INTERNAL__TO_WORKER__WHAT_LOG, log, log->writable_fd);
 	}
@@ -156,8 +154,7 @@ static void on_ready(struct worker_child *worker)
 static void on_log_kept(struct supervisor *supervisor, uint64_t cookie)
 {
 	struct log_file *log;
-	LIST_FOREACH(log, &supervisor->logs, link)
-	{
+	LIST_FOREACH(log, &supervisor->logs, link) {
 		if (log->cookie == cookie && !log->announced)
 			broker_tell_log(supervisor, log);
 	}
@@ -302,8 +299,7 @@ void workers_close(struct supervisor *supervisor, uint32_t domid)
 void workers_meet_broker(struct supervisor *supervisor)
 {
 	struct worker_child *worker;
-	LIST_FOREACH(worker, &supervisor->workers, link)
-	{
+	LIST_FOREACH(worker, &supervisor->workers, link) {
 		if (worker->ready && !worker->ending)
 			meet_broker(worker);
 	}
@@ -312,8 +308,7 @@ void workers_meet_broker(struct supervisor *supervisor)
 bool workers_reaped(struct supervisor *supervisor, pid_t pid, int status)
 {
 	struct worker_child *worker;
-	LIST_FOREACH(worker, &supervisor->workers, link)
-	{
+	LIST_FOREACH(worker, &supervisor->workers, link) {
 		if (worker->child.pid == pid)
 			break;
 	}
@@ -339,8 +334,7 @@ bool workers_reaped(struct supervisor *supervisor, pid_t pid, int status)
 void workers_check_domains(struct supervisor *supervisor)
 {
 	struct worker_child *worker, *next;
-	LIST_FOREACH_SAFE(worker, &supervisor->workers, link, next)
-	{
+	LIST_FOREACH_SAFE(worker, &supervisor->workers, link, next) {
 		if (!is_same_domain(worker))
 			domain_gone(worker);
 	}
@@ -349,8 +343,7 @@ void workers_check_domains(struct supervisor *supervisor)
 void workers_stop(struct supervisor *supervisor)
 {
 	struct worker_child *worker, *next;
-	LIST_FOREACH_SAFE(worker, &supervisor->workers, link, next)
-	{
+	LIST_FOREACH_SAFE(worker, &supervisor->workers, link, next) {
 		end_worker(worker);
 		if (!worker->child.pid)
 			free_worker(worker);

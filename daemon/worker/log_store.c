@@ -33,8 +33,7 @@ void log_store_deinit(struct log_store *store)
 void log_store_remove(struct log_store *store, uint64_t cookie)
 {
 	struct stored_log *log, *next;
-	LIST_FOREACH_SAFE(log, &store->logs, link, next)
-	{
+	LIST_FOREACH_SAFE(log, &store->logs, link, next) {
 		if (log->cookie == cookie)
 			stored_log_free(log);
 	}
@@ -56,8 +55,7 @@ int log_store_add(struct log_store *store, uint64_t cookie, int fd)
 int log_store_fd(const struct log_store *store, uint64_t cookie)
 {
 	const struct stored_log *log;
-	LIST_FOREACH(log, &store->logs, link)
-	{
+	LIST_FOREACH(log, &store->logs, link) {
 		if (log->cookie == cookie)
 			return log->fd;
 	}

@@ -44,6 +44,7 @@ void log_writer_begin(struct log_writer *writer)
 {
 	writer->next = writer->header->generation + 1;
 	writer->guest_pages = 0;
+	writer->device_model_pages = 0;
 	writer->forced_pages = 0;
 }
 
@@ -74,26 +75,44 @@ void log_writer_mark_bits(struct log_writer *writer, uint64_t first, uint64_t n,
 	}
 }
 
-void log_writer_mark_all(struct log_writer *writer, uint64_t first, uint64_t n)
+static void mark_range(struct log_writer *writer, uint64_t first, uint64_t n)
 {
 	for (uint64_t i = first; i < first + n; i++)
 		mark(writer, i);
+}
+
+void log_writer_mark_written(struct log_writer *writer, uint64_t first, uint64_t n)
+{
+	mark_range(writer, first, n);
+	writer->device_model_pages += n;
+}
+
+void log_writer_mark_all(struct log_writer *writer, uint64_t first, uint64_t n)
+{
+	mark_range(writer, first, n);
 	writer->forced_pages += n;
 }
 
-bool log_writer_commit(struct log_writer *writer, uint64_t now_ns, uint64_t poll_ns)
+bool log_writer_commit(struct log_writer *writer)
+{
+	struct region_log_header *header = writer->header;
+
+	if (writer->guest_pages + writer->device_model_pages + writer->forced_pages == 0)
+		return false;
+	add(header->dirty_guest, writer->guest_pages);
+	add(header->dirty_device_model, writer->device_model_pages);
+	add(header->dirty_forced, writer->forced_pages);
+	__atomic_store_n(&header->generation, writer->next, __ATOMIC_RELEASE);
+	return true;
+}
+
+void log_writer_count_poll(struct log_writer *writer, uint64_t now_ns, uint64_t poll_ns)
 {
 	struct region_log_header *header = writer->header;
 
 	store(header->last_poll_ns, now_ns);
 	add(header->polls, 1);
 	add(header->poll_ns, poll_ns);
-	if (writer->guest_pages == 0 && writer->forced_pages == 0)
-		return false;
-	add(header->dirty_guest, writer->guest_pages);
-	add(header->dirty_forced, writer->forced_pages);
-	__atomic_store_n(&header->generation, writer->next, __ATOMIC_RELEASE);
-	return true;
 }
 
 void log_writer_set_state(

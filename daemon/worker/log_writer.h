@@ -19,6 +19,7 @@ struct log_writer {
 	uint64_t nr_pages;
 	uint64_t next;        /* the generation being written */
 	uint64_t guest_pages; /* dirty in it, by origin */
+	uint64_t device_model_pages;
 	uint64_t forced_pages;
 };
 
@@ -33,14 +34,17 @@ void log_writer_begin(struct log_writer *writer);
 void log_writer_mark_bits(struct log_writer *writer, uint64_t first, uint64_t n, const unsigned long *bitmap,
 	uint64_t first_bit);
 
+/* Marks [first, first + n): the device model says that it wrote it. */
+void log_writer_mark_written(struct log_writer *writer, uint64_t first, uint64_t n);
+
 /* Marks [first, first + n): it may have been written, nobody can tell. */
 void log_writer_mark_all(struct log_writer *writer, uint64_t first, uint64_t n);
 
-/*
- * Publishes the generation if a page was marked. now_ns is CLOCK_MONOTONIC at the end of the poll, poll_ns
- * the time that its hypercall took. Returns whether there is something new for readers.
- */
-bool log_writer_commit(struct log_writer *writer, uint64_t now_ns, uint64_t poll_ns);
+/* Publishes the generation if a page was marked. Returns whether there is something new for readers. */
+bool log_writer_commit(struct log_writer *writer);
+
+/* Counts a poll that ended at now_ns (CLOCK_MONOTONIC) and whose hypercall took poll_ns. */
+void log_writer_count_poll(struct log_writer *writer, uint64_t now_ns, uint64_t poll_ns);
 
 void log_writer_set_state(
 	struct log_writer *writer, enum region_log_state state, uint64_t period_ns, uint64_t untracked_pages);

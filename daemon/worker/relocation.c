@@ -116,7 +116,8 @@ static int move_back(struct guest *guest, const Xenvram__Internal__Region *regio
 				guest_failure(guest, failure, "cannot move pages back");
 				if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN)
 					return -1;
-				log_warning("%s", failure->text);
+				if (!failed)
+					log_warning("%s", failure->text);
 				failed = true;
 			}
 			i += n > 0 ? n : 1;

@@ -42,8 +42,7 @@ struct tracked_region *tracked_region_free(struct tracked_region *region)
 void tracked_region_drop_wake(struct tracked_region *region, uint64_t subscription)
 {
 	struct wake *wake, *next;
-	LIST_FOREACH_SAFE(wake, &region->wakes, link, next)
-	{
+	LIST_FOREACH_SAFE(wake, &region->wakes, link, next) {
 		if (wake->subscription == subscription)
 			wake_free(wake);
 	}
@@ -66,8 +65,7 @@ int tracked_region_add_wake(struct tracked_region *region, uint64_t subscription
 void tracked_region_wake(struct tracked_region *region)
 {
 	struct wake *wake, *next;
-	LIST_FOREACH_SAFE(wake, &region->wakes, link, next)
-	{
+	LIST_FOREACH_SAFE(wake, &region->wakes, link, next) {
 		if (write(wake->fd, "", 1) < 0 && errno != EAGAIN) {
 			if (errno != EPIPE)
 				log_warning("subscription %llu cannot be woken: %s",
@@ -96,8 +94,34 @@ void tracked_region_publish(struct tracked_region *region, struct extent hull, c
 	if (region->period_us > 0)
 		log_writer_set_state(log, before + after > 0 ? REGION_LOG_PARTIAL : REGION_LOG_TRACKED,
 			region->period_us * 1000ull, before + after);
-	if (log_writer_commit(log, now_ns, poll_ns))
+	log_writer_count_poll(log, now_ns, poll_ns);
+	if (log_writer_commit(log))
 		tracked_region_wake(region);
+}
+
+void tracked_region_refresh(struct tracked_region *region)
+{
+	log_writer_begin(&region->log);
+	log_writer_mark_all(&region->log, 0, region->vram.nr_pages);
+	log_writer_commit(&region->log);
+	tracked_region_wake(region);
+}
+
+int tracked_region_mark(struct tracked_region *region, const struct extent *pages, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (pages[i].first >= region->vram.nr_pages ||
+			pages[i].nr_pages > region->vram.nr_pages - pages[i].first) {
+			errno = ERANGE;
+			return -1;
+		}
+	}
+	log_writer_begin(&region->log);
+	for (size_t i = 0; i < n; i++)
+		log_writer_mark_written(&region->log, pages[i].first, pages[i].nr_pages);
+	log_writer_commit(&region->log);
+	tracked_region_wake(region);
+	return 0;
 }
 
 void tracked_region_set_idle(struct tracked_region *region)

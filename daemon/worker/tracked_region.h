@@ -42,6 +42,12 @@ void tracked_region_wake(struct tracked_region *region);
 void tracked_region_publish(struct tracked_region *region, struct extent hull, const unsigned long *bitmap,
 	uint64_t now_ns, uint64_t poll_ns);
 
+/* Takes the whole region for dirty, without asking the hypervisor. */
+void tracked_region_refresh(struct tracked_region *region);
+/* The device model wrote these pages, counted from the region's first. -1 with ERANGE, and nothing is marked.
+ */
+int tracked_region_mark(struct tracked_region *region, const struct extent *pages, size_t n);
+
 /* Nobody watches: from now on its bits may be read and thrown away, so that all is dirty next time. */
 void tracked_region_set_idle(struct tracked_region *region);
 

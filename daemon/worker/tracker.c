@@ -46,8 +46,7 @@ static uint64_t now_ns(void)
 static struct tracked_region *find_region(struct tracker *tracker, uint64_t cookie)
 {
 	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link)
-	{
+	LIST_FOREACH(region, &tracker->regions, link) {
 		if (region->cookie == cookie)
 			return region;
 	}
@@ -85,8 +84,7 @@ static struct extent wanted_range(struct tracker *tracker, uint64_t now)
 {
 	struct extent hull = {0};
 	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link)
-	{
+	LIST_FOREACH(region, &tracker->regions, link) {
 		if (is_armed(region, now))
 			hull = hull_add(hull, region->vram);
 	}
@@ -156,8 +154,7 @@ static int poll_now(struct tracker *tracker, struct extent range, uint64_t now)
 	tracker->last_poll_ns = now;
 
 	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link)
-	{
+	LIST_FOREACH(region, &tracker->regions, link) {
 		if (is_armed(region, now))
 			tracked_region_publish(
 				region, tracker->tracked, exact ? tracker->bitmap : NULL, done, done - now);
@@ -173,8 +170,7 @@ static uint64_t next_deadline(struct tracker *tracker, uint64_t now)
 
 	if (!STAILQ_EMPTY(&tracker->requests))
 		return tracker->last_poll_ns + MIN_PERIOD_US * 1000ull;
-	LIST_FOREACH(region, &tracker->regions, link)
-	{
+	LIST_FOREACH(region, &tracker->regions, link) {
 		uint64_t at = 0;
 		if (region->period_us > 0)
 			at = tracker->last_poll_ns + region->period_us * 1000ull;
@@ -206,8 +202,7 @@ static bool poll_is_due(struct tracker *tracker, uint64_t now)
 
 	if (!STAILQ_EMPTY(&tracker->requests) && now >= tracker->last_poll_ns + MIN_PERIOD_US * 1000ull)
 		return true;
-	LIST_FOREACH(region, &tracker->regions, link)
-	{
+	LIST_FOREACH(region, &tracker->regions, link) {
 		if (region->period_us > 0 && now >= tracker->last_poll_ns + region->period_us * 1000ull)
 			return true;
 	}
@@ -217,8 +212,7 @@ static bool poll_is_due(struct tracker *tracker, uint64_t now)
 static void mark_idle_regions(struct tracker *tracker, uint64_t now)
 {
 	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link)
-	{
+	LIST_FOREACH(region, &tracker->regions, link) {
 		if (!is_armed(region, now))
 			tracked_region_set_idle(region);
 	}
@@ -257,7 +251,7 @@ int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, in
 		return -1;
 	LIST_INSERT_HEAD(&tracker->regions, region, link);
 	/* Whoever wrote the log before may have had bits that it never published. */
-	tracked_region_publish(region, (struct extent){0}, NULL, now_ns(), 0);
+	tracked_region_refresh(region);
 	tracked_region_set_idle(region);
 	return 0;
 }
@@ -318,6 +312,17 @@ int tracker_poll(struct tracker *tracker, uint64_t cookie, uint64_t serial)
 	return 0;
 }
 
+int tracker_mark(struct tracker *tracker, uint64_t cookie, const struct extent *pages, size_t n)
+{
+	struct tracked_region *region = find_region(tracker, cookie);
+	if (!region)
+		return -1;
+	if (n > 0)
+		return tracked_region_mark(region, pages, n);
+	tracked_region_refresh(region);
+	return 0;
+}
+
 int tracker_add_wake(struct tracker *tracker, uint64_t cookie, uint64_t subscription, int fd)
 {
 	struct tracked_region *region = find_region(tracker, cookie);
@@ -333,7 +338,7 @@ void tracker_drop_wake(struct tracker *tracker, uint64_t subscription)
 {
 	struct tracked_region *region;
 	LIST_FOREACH(region, &tracker->regions, link)
-	tracked_region_drop_wake(region, subscription);
+		tracked_region_drop_wake(region, subscription);
 }
 
 struct tracker *tracker_new(

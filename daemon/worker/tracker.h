@@ -48,6 +48,13 @@ int tracker_watch(struct tracker *tracker, uint64_t cookie, uint32_t period_us);
  */
 int tracker_poll(struct tracker *tracker, uint64_t cookie, uint64_t serial);
 
+/*
+ * Publishes pages as dirty that the hypervisor does not know of: n extents, counted from the region's first
+ * page, that the device model wrote; with n = 0 the whole region. -1 with ENOENT, or ERANGE beyond the
+ * region.
+ */
+int tracker_mark(struct tracker *tracker, uint64_t cookie, const struct extent *pages, size_t n);
+
 /* Takes over `fd`, the write end of a pipe that gets a byte when the region's generation advances. */
 int tracker_add_wake(struct tracker *tracker, uint64_t cookie, uint64_t subscription, int fd);
 void tracker_drop_wake(struct tracker *tracker, uint64_t subscription);

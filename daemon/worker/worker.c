@@ -126,6 +126,18 @@ static int no_region(uint64_t cookie, struct failure *failure)
 		strerror(errno));
 }
 
+static int mark(struct worker *worker, const Xenvram__Internal__Mark *mark, struct failure *failure)
+{
+	struct extent pages[MAX_MARKED_RUNS];
+	if (mark->n_runs > MAX_MARKED_RUNS)
+		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, E2BIG, "%zu runs", mark->n_runs);
+	for (size_t i = 0; i < mark->n_runs; i++)
+		pages[i] = (struct extent){mark->runs[i]->first, mark->runs[i]->nr_pages};
+	return tracker_mark(worker->tracker, mark->cookie, pages, mark->n_runs) < 0
+		       ? no_region(mark->cookie, failure)
+		       : 0;
+}
+
 /* 1: will be answered later. */
 static int handle_command(struct worker *worker, const Xenvram__Internal__Command *command,
 	struct frame *frame, Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
@@ -157,6 +169,8 @@ static int handle_command(struct worker *worker, const Xenvram__Internal__Comman
 		if (tracker_poll(tracker, command->poll->cookie, command->serial) < 0)
 			return no_region(command->poll->cookie, failure);
 		return 1;
+	case XENVRAM__INTERNAL__COMMAND__WHAT_MARK:
+		return mark(worker, command->mark, failure);
 	default:
 		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, EPROTO, "unknown command %d",
 			(int)command->what_case);

@@ -23,5 +23,5 @@ stop_service() {
 
 # pid_of_role ROLE: of the service's broker, or of one of its workers; nothing if there is none now.
 pid_of_role() {
-	ps -o pid,args | sed -n "s/^ *\([0-9]*\) .*xenvramd --role=$1 .*/\1/p" | head -n 1
+	ps -o pid,args | sed -n "s/^ *\([0-9]*\) .*[x]envramd --role=$1 .*/\1/p" | head -n 1
 }

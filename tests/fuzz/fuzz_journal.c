@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A slot of the journal, as a broken or a newer daemon may have left it. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/broker/journal.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Nothing may be asked of the hypervisor that a request could not ask for. */
+static bool is_safe(const struct region_record *record)
+{
+	return record->nr_pages > 0 && record->nr_pages <= MAX_REGION_PAGES &&
+	       record->vram_gfn + record->nr_pages <= MAX_GFN &&
+	       record->backing_gfn + record->nr_pages <= MAX_GFN && record->vram_gfn < MAX_GFN &&
+	       record->backing_gfn < MAX_GFN && record->domid <= MAX_DOMID &&
+	       memchr(record->uuid, '\0', sizeof(record->uuid));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t slot[JOURNAL_SLOT_BYTES] = {0}, again[JOURNAL_SLOT_BYTES];
+	struct region_record record, decoded;
+
+	if (size > 0)
+		memcpy(slot, data, size < sizeof(slot) ? size : sizeof(slot));
+	if (journal_decode(slot, &record) != 1)
+		return 0;
+	if (!is_safe(&record))
+		abort();
+	journal_encode(&record, again);
+	if (journal_decode(again, &decoded) != 1 || decoded.cookie != record.cookie ||
+		decoded.vram_gfn != record.vram_gfn || decoded.state != record.state ||
+		strcmp(decoded.uuid, record.uuid) != 0)
+		abort();
+	return 0;
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#include "proto/check.h"
+#include "proto/frame.h"
+
+typedef Xenvram__V1__Request Request;
+typedef Xenvram__V1__CreateRegion CreateRegion;
+
+#define PAGES 16u
+
+static void assert_accepted(const Request *request)
+{
+	struct failure failure = {.text = ""};
+	if (check_request(request, &failure) < 0)
+		fail_msg("refused: %s", failure.text);
+}
+
+/* Refused, with a message that names `what`. */
+static void assert_refused(const Request *request, int os_error, const char *what)
+{
+	struct failure failure = {.text = ""};
+	assert_int_equal(check_request(request, &failure), -1);
+	assert_int_equal(failure.status, XENVRAM__V1__STATUS__INVALID);
+	assert_int_equal(failure.os_error, os_error);
+	if (!strstr(failure.text, what))
+		fail_msg("\"%s\" does not mention %s", failure.text, what);
+}
+
+static CreateRegion good_region(void)
+{
+	CreateRegion create = XENVRAM__V1__CREATE_REGION__INIT;
+	create.domid = 7;
+	create.vram_gfn = 0xf1000;
+	create.backing_gfn = 0x7000;
+	create.nr_pages = PAGES;
+	return create;
+}
+
+static Request creating(CreateRegion *create)
+{
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION;
+	request.create_region = create;
+	return request;
+}
+
+static void test_good_region(void **state)
+{
+	(void)state;
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+	assert_accepted(&request);
+}
+
+static void test_serial_zero(void **state)
+{
+	(void)state;
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+	request.serial = 0;
+	assert_refused(&request, EINVAL, "serial");
+	request.serial = UINT64_MAX;
+	assert_accepted(&request);
+}
+
+static void test_domid(void **state)
+{
+	(void)state;
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+	create.domid = 0;
+	assert_accepted(&request);
+	create.domid = MAX_DOMID;
+	assert_accepted(&request);
+	create.domid = MAX_DOMID + 1;
+	assert_refused(&request, EINVAL, "domid");
+	create.domid = UINT32_MAX;
+	assert_refused(&request, EINVAL, "domid");
+}
+
+static void test_nr_pages(void **state)
+{
+	(void)state;
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+	create.vram_gfn = 0x1000000;
+	create.nr_pages = 0;
+	assert_refused(&request, EINVAL, "nr_pages");
+	create.nr_pages = 1;
+	assert_accepted(&request);
+	create.nr_pages = MAX_REGION_PAGES;
+	assert_accepted(&request);
+	create.nr_pages = MAX_REGION_PAGES + 1;
+	assert_refused(&request, EINVAL, "nr_pages");
+	create.nr_pages = UINT64_MAX;
+	assert_refused(&request, EINVAL, "nr_pages");
+}
+
+static void test_gfns_stay_below_the_last(void **state)
+{
+	(void)state;
+	static const uint64_t bad[] = {
+		MAX_GFN - PAGES + 1, MAX_GFN - 1, MAX_GFN, 1ull << 40, UINT64_MAX - PAGES + 1, UINT64_MAX};
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+
+	create.vram_gfn = MAX_GFN - PAGES;
+	assert_accepted(&request);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		create.vram_gfn = bad[i];
+		assert_refused(&request, EINVAL, "vram_gfn");
+	}
+	create = good_region();
+	create.backing_gfn = MAX_GFN - PAGES;
+	assert_accepted(&request);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		create.backing_gfn = bad[i];
+		assert_refused(&request, EINVAL, "backing_gfn");
+	}
+}
+
+static void test_ranges_do_not_overlap(void **state)
+{
+	(void)state;
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+
+	for (int distance = -(int)PAGES - 1; distance <= (int)PAGES + 1; distance++) {
+		create.vram_gfn = create.backing_gfn + distance;
+		if (distance > -(int)PAGES && distance < (int)PAGES)
+			assert_refused(&request, EINVAL, "overlap");
+		else
+			assert_accepted(&request);
+	}
+}
+
+static void test_cache_attr(void **state)
+{
+	(void)state;
+	CreateRegion create = good_region();
+	Request request = creating(&create);
+
+	for (int attr = -1; attr <= 6; attr++) {
+		create.cache_attr = (Xenvram__V1__CacheAttr)attr;
+		if (attr < 0 || attr > 5)
+			assert_refused(&request, EINVAL, "cache_attr");
+		else
+			assert_accepted(&request);
+	}
+}
+
+static void test_cookies(void **state)
+{
+	(void)state;
+	Xenvram__V1__DestroyRegion destroy = XENVRAM__V1__DESTROY_REGION__INIT;
+	Xenvram__V1__Snapshot snapshot = XENVRAM__V1__SNAPSHOT__INIT;
+	Xenvram__V1__Subscribe subscribe = XENVRAM__V1__SUBSCRIBE__INIT;
+	Xenvram__V1__Refresh refresh = XENVRAM__V1__REFRESH__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION;
+	request.destroy_region = &destroy;
+	assert_refused(&request, EINVAL, "cookie");
+	destroy.cookie = 1;
+	assert_accepted(&request);
+
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT;
+	request.snapshot = &snapshot;
+	assert_refused(&request, EINVAL, "cookie");
+	snapshot.cookie = UINT64_MAX;
+	snapshot.since = UINT64_MAX;
+	assert_accepted(&request);
+
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE;
+	request.subscribe = &subscribe;
+	assert_refused(&request, EINVAL, "cookie");
+	subscribe.cookie = 1;
+	assert_accepted(&request);
+
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_REFRESH;
+	request.refresh = &refresh;
+	assert_refused(&request, EINVAL, "cookie");
+	refresh.cookie = 1;
+	assert_accepted(&request);
+}
+
+static void test_period(void **state)
+{
+	(void)state;
+	static const uint32_t good[] = {0, MIN_PERIOD_US, DEFAULT_PERIOD_US, MAX_PERIOD_US};
+	static const uint32_t bad[] = {1, MIN_PERIOD_US - 1, MAX_PERIOD_US + 1, UINT32_MAX};
+	Xenvram__V1__Subscribe subscribe = XENVRAM__V1__SUBSCRIBE__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE;
+	request.subscribe = &subscribe;
+	subscribe.cookie = 1;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		subscribe.period_us = good[i];
+		assert_accepted(&request);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		subscribe.period_us = bad[i];
+		assert_refused(&request, EINVAL, "period_us");
+	}
+}
+
+static void test_unsubscribe(void **state)
+{
+	(void)state;
+	Xenvram__V1__Unsubscribe unsubscribe = XENVRAM__V1__UNSUBSCRIBE__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE;
+	request.unsubscribe = &unsubscribe;
+	assert_refused(&request, EINVAL, "subscription");
+	unsubscribe.subscription = 1;
+	assert_accepted(&request);
+}
+
+static void test_mark_dirty(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t first, nr_pages;
+		bool good;
+	} rows[] = {
+		{0, 1, true},
+		{0, MAX_REGION_PAGES, true},
+		{MAX_REGION_PAGES - 1, 1, true},
+		{0, 0, false},
+		{0, MAX_REGION_PAGES + 1, false},
+		{0, UINT64_MAX, false},
+		{MAX_REGION_PAGES, 1, false},
+		{UINT64_MAX, 1, false},
+	};
+	static Xenvram__V1__Run *runs[MAX_MARKED_RUNS + 1];
+	Xenvram__V1__Run good = XENVRAM__V1__RUN__INIT, run = XENVRAM__V1__RUN__INIT;
+	Xenvram__V1__MarkDirty mark = XENVRAM__V1__MARK_DIRTY__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY;
+	request.mark_dirty = &mark;
+	good.nr_pages = 1;
+	mark.runs = runs;
+	for (unsigned int i = 0; i <= MAX_MARKED_RUNS; i++)
+		runs[i] = &good;
+
+	mark.n_runs = 1;
+	assert_refused(&request, EINVAL, "cookie");
+	mark.cookie = 1;
+	assert_accepted(&request);
+	mark.n_runs = 0;
+	assert_refused(&request, EINVAL, "runs");
+	mark.n_runs = MAX_MARKED_RUNS + 1;
+	assert_refused(&request, EINVAL, "runs");
+	mark.n_runs = MAX_MARKED_RUNS;
+	assert_accepted(&request);
+	/* Not only the first of them is looked at. */
+	runs[MAX_MARKED_RUNS - 1] = &run;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		run.first = rows[i].first;
+		run.nr_pages = rows[i].nr_pages;
+		if (rows[i].good)
+			assert_accepted(&request);
+		else
+			assert_refused(&request, EINVAL, "run 1023");
+	}
+}
+
+static void test_listing(void **state)
+{
+	(void)state;
+	Xenvram__V1__ListRegions regions = XENVRAM__V1__LIST_REGIONS__INIT;
+	Xenvram__V1__ListDomains domains = XENVRAM__V1__LIST_DOMAINS__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS;
+	request.list_regions = &regions;
+
+	regions.domid = UINT32_MAX; /* not looked at */
+	assert_accepted(&request);
+	regions.by_domid = true;
+	assert_refused(&request, EINVAL, "domid");
+	regions.domid = MAX_DOMID;
+	assert_accepted(&request);
+
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_LIST_DOMAINS;
+	request.list_domains = &domains;
+	assert_accepted(&request);
+}
+
+static void test_client_name(void **state)
+{
+	(void)state;
+	char name[MAX_CLIENT_NAME_BYTES + 2];
+	Xenvram__V1__Hello hello = XENVRAM__V1__HELLO__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_HELLO;
+	request.hello = &hello;
+
+	assert_accepted(&request);
+	memset(name, 'x', sizeof(name));
+	hello.client = name;
+	name[MAX_CLIENT_NAME_BYTES + 1] = '\0';
+	assert_refused(&request, EINVAL, "name");
+	name[MAX_CLIENT_NAME_BYTES] = '\0';
+	assert_accepted(&request);
+}
+
+static void test_versions(void **state)
+{
+	(void)state;
+	Xenvram__V1__Hello hello = XENVRAM__V1__HELLO__INIT;
+	struct failure failure;
+	uint32_t version = 0;
+
+	hello.version_min = PROTOCOL_VERSION_MIN;
+	hello.version_max = PROTOCOL_VERSION_MAX;
+	assert_int_equal(check_hello(&hello, &version, &failure), 0);
+	assert_int_equal(version, PROTOCOL_VERSION_MAX);
+
+	hello.version_min = 0;
+	hello.version_max = UINT32_MAX;
+	version = 0;
+	assert_int_equal(check_hello(&hello, &version, &failure), 0);
+	assert_int_equal(version, PROTOCOL_VERSION_MAX);
+
+	version = 77;
+	hello.version_min = PROTOCOL_VERSION_MAX + 1;
+	assert_int_equal(check_hello(&hello, &version, &failure), -1);
+	assert_int_equal(failure.status, XENVRAM__V1__STATUS__VERSION);
+	assert_int_equal(failure.os_error, EPROTONOSUPPORT);
+
+	hello.version_min = 0;
+	hello.version_max = PROTOCOL_VERSION_MIN - 1;
+	assert_int_equal(check_hello(&hello, &version, &failure), -1);
+	assert_int_equal(failure.status, XENVRAM__V1__STATUS__VERSION);
+
+	hello.version_min = 2;
+	hello.version_max = 1;
+	assert_int_equal(check_hello(&hello, &version, &failure), -1);
+	assert_int_equal(failure.status, XENVRAM__V1__STATUS__INVALID);
+	assert_int_equal(version, 77);
+}
+
+static void test_absent_and_unknown_operations(void **state)
+{
+	(void)state;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	assert_refused(&request, EOPNOTSUPP, "operation");
+	request.operation_case = (Xenvram__V1__Request__OperationCase)99;
+	assert_refused(&request, EOPNOTSUPP, "operation");
+}
+
+/* Serial 1, and the given operation as an empty message. */
+static Request *unpack_operation(uint8_t field)
+{
+	struct frame frame = {.bytes = {1 << 3, 1, field << 3 | 2, 0}, .n_bytes = 4};
+	ProtobufCMessage *message = frame_unpack(&frame, &xenvram__v1__request__descriptor);
+	assert_non_null(message);
+	return (Request *)message;
+}
+
+static void test_operation_of_the_future(void **state)
+{
+	(void)state;
+	Request *request = unpack_operation(15);
+	assert_refused(request, EOPNOTSUPP, "operation");
+	frame_free_message(&request->base);
+}
+
+/* Whoever adds an operation to the grammar must add it to the check. */
+static void test_every_operation_is_known(void **state)
+{
+	(void)state;
+	const ProtobufCMessageDescriptor *descriptor = &xenvram__v1__request__descriptor;
+	unsigned int n_operations = 0;
+
+	for (unsigned int i = 0; i < descriptor->n_fields; i++) {
+		struct failure failure = {.os_error = 0};
+		if (!(descriptor->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
+			continue;
+		n_operations++;
+		Request *request = unpack_operation(descriptor->fields[i].id);
+		if (check_request(request, &failure) < 0 && failure.os_error == EOPNOTSUPP)
+			fail_msg("%s is not known to check_request", descriptor->fields[i].name);
+		frame_free_message(&request->base);
+	}
+	assert_true(n_operations >= 10);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good_region),
+		cmocka_unit_test(test_serial_zero),
+		cmocka_unit_test(test_domid),
+		cmocka_unit_test(test_nr_pages),
+		cmocka_unit_test(test_gfns_stay_below_the_last),
+		cmocka_unit_test(test_ranges_do_not_overlap),
+		cmocka_unit_test(test_cache_attr),
+		cmocka_unit_test(test_cookies),
+		cmocka_unit_test(test_period),
+		cmocka_unit_test(test_unsubscribe),
+		cmocka_unit_test(test_mark_dirty),
+		cmocka_unit_test(test_listing),
+		cmocka_unit_test(test_client_name),
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_absent_and_unknown_operations),
+		cmocka_unit_test(test_operation_of_the_future),
+		cmocka_unit_test(test_every_operation_is_known),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

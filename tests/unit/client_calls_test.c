@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The library's calls against a daemon that answers well. */
+#include "tests/unit/unit.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/libxenvram/xenvram.h"
+#include "tests/unit/fake_daemon.h"
+#include "tests/unit/fake_log.h"
+
+#define NR_PAGES 200u
+
+static struct fake_daemon peer;
+
+/* ---- connecting ---- */
+
+static void script_nothing(struct fake_daemon *daemon, void *data)
+{
+	(void)daemon;
+	(void)data;
+}
+
+static void a_connection_is_made_once(void **state)
+{
+	unsigned int n_open = count_open_fds();
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_nothing, NULL);
+	assert_fails(xenvram_connect(conn, peer.path), EISCONN);
+	assert_string_not_equal(xenvram_error(conn), "");
+	assert_true(fcntl(xenvram_fd(conn), F_GETFD) & FD_CLOEXEC);
+	fake_daemon_disconnect(&peer, conn);
+	assert_int_equal(count_open_fds(), n_open);
+}
+
+static void nothing_can_be_done_unconnected(void **state)
+{
+	struct xenvram *conn = xenvram_new(NULL);
+	char long_name[66];
+	char long_path[200];
+	(void)state;
+	assert_non_null(conn);
+	assert_fails(xenvram_destroy_region(conn, 1), ENOTCONN);
+	assert_fails(xenvram_fd(conn), ENOTCONN);
+	assert_fails(xenvram_dispatch(conn), ENOTCONN);
+	assert_fails(xenvram_set_timeout_ms(conn, 0), EINVAL);
+	assert_fails(xenvram_connect(conn, "/nonexistent/socket"), ENOENT);
+	assert_non_null(strstr(xenvram_error(conn), "/nonexistent/socket"));
+	memset(long_path, 'x', sizeof(long_path));
+	long_path[sizeof(long_path) - 1] = '\0';
+	assert_fails(xenvram_connect(conn, long_path), ENAMETOOLONG);
+	xenvram_free(conn);
+	xenvram_free(NULL);
+	memset(long_name, 'x', sizeof(long_name));
+	long_name[sizeof(long_name) - 1] = '\0';
+	assert_null_with(xenvram_new(long_name), EINVAL);
+}
+
+/* ---- regions ---- */
+
+static void script_regions(struct fake_daemon *daemon, void *data)
+{
+	Xenvram__V1__CreateRegionReply created = XENVRAM__V1__CREATE_REGION_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	const Xenvram__V1__Request *request = fake_daemon_next(daemon);
+	const Xenvram__V1__CreateRegion *create = request->create_region;
+
+	if (create->domid == 3 && create->vram_gfn == 0xf0000 && create->backing_gfn == 0x8000 &&
+		create->nr_pages == 16 && create->cache_attr == XENVRAM__V1__CACHE_ATTR__WC &&
+		create->require_cache_attr)
+		*(bool *)data = true;
+	created.cookie = 0x1234567890abcdef;
+	reply.message = (char *)"not pinned";
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_CREATE_REGION;
+	reply.create_region = &created;
+	fake_daemon_reply(daemon, &reply, NULL, 0);
+
+	fake_daemon_next(daemon);
+	fake_daemon_fail(daemon, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT, "no region 0x5");
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+}
+
+static void regions_are_created_and_destroyed(void **state)
+{
+	const struct xenvram_create create = {
+		.domid = 3,
+		.vram_gfn = 0xf0000,
+		.backing_gfn = 0x8000,
+		.nr_pages = 16,
+		.cache_attr = XENVRAM_CACHE_WC,
+		.require_cache_attr = true,
+	};
+	bool as_asked = false;
+	uint64_t cookie = 0;
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_regions, &as_asked);
+	assert_int_equal(xenvram_create_region(conn, &create, &cookie), 0);
+	assert_int_equal(cookie, 0x1234567890abcdef);
+	assert_string_equal(xenvram_warning(conn), "not pinned");
+	assert_fails(xenvram_destroy_region(conn, 5), ENOENT);
+	assert_string_equal(xenvram_error(conn), "no region 0x5");
+	assert_string_equal(xenvram_warning(conn), "");
+	assert_int_equal(xenvram_destroy_region(conn, cookie), 0);
+	assert_string_equal(xenvram_error(conn), "");
+	fake_daemon_disconnect(&peer, conn);
+	assert_true(as_asked);
+}
+
+#define PAGE_SIZE_REGIONS 3u
+
+static void script_lists(struct fake_daemon *daemon, void *data)
+{
+	const Xenvram__V1__Request *request;
+	(void)data;
+
+	/* Regions 1 to 8 in pages of three. */
+	while ((request = fake_daemon_next(daemon))) {
+		Xenvram__V1__RegionInfo infos[PAGE_SIZE_REGIONS];
+		Xenvram__V1__RegionInfo *regions[PAGE_SIZE_REGIONS];
+		Xenvram__V1__ListRegionsReply list = XENVRAM__V1__LIST_REGIONS_REPLY__INIT;
+		Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+		uint64_t cookie = request->list_regions->after_cookie;
+		for (; list.n_regions < PAGE_SIZE_REGIONS && cookie < 8; list.n_regions++) {
+			xenvram__v1__region_info__init(&infos[list.n_regions]);
+			infos[list.n_regions].cookie = ++cookie;
+			infos[list.n_regions].domid = request->list_regions->domid;
+			regions[list.n_regions] = &infos[list.n_regions];
+		}
+		list.regions = regions;
+		list.more = cookie < 8;
+		reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_REGIONS;
+		reply.list_regions = &list;
+		fake_daemon_reply(daemon, &reply, NULL, 0);
+	}
+}
+
+static int each_region(const struct xenvram_region *region, void *data)
+{
+	uint64_t *sum = data;
+	assert_int_equal(region->domid, 9);
+	*sum += region->cookie;
+	return 0;
+}
+
+static int stop_at_five(const struct xenvram_region *region, void *data)
+{
+	(void)data;
+	return region->cookie == 5 ? 55 : 0;
+}
+
+static void lists_are_paged(void **state)
+{
+	const uint32_t domid = 9;
+	uint64_t sum = 0;
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_lists, NULL);
+	assert_int_equal(xenvram_list_regions(conn, &domid, each_region, &sum), 0);
+	assert_int_equal(sum, 36);
+	assert_int_equal(xenvram_list_regions(conn, NULL, stop_at_five, NULL), 55);
+	fake_daemon_disconnect(&peer, conn);
+}
+
+static void script_snapshots(struct fake_daemon *daemon, void *data)
+{
+	uint8_t bytes[] = {0x01, 0x80, 0xff}; /* of 17 pages: 0, 15, 16, and what is none */
+	const Xenvram__V1__Request *request;
+	(void)data;
+
+	while ((request = fake_daemon_next(daemon))) {
+		Xenvram__V1__SnapshotReply snapshot = XENVRAM__V1__SNAPSHOT_REPLY__INIT;
+		Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+		snapshot.generation = request->snapshot->since + (request->snapshot->sync ? 10 : 1);
+		snapshot.nr_pages = 17;
+		if (request->snapshot->since != 5)
+			snapshot.bitmap = (ProtobufCBinaryData){sizeof(bytes), bytes};
+		reply.result_case = XENVRAM__V1__REPLY__RESULT_SNAPSHOT;
+		reply.snapshot = &snapshot;
+		fake_daemon_reply(daemon, &reply, NULL, 0);
+	}
+}
+
+static void snapshots_are_taken(void **state)
+{
+	struct xenvram_snapshot snapshot;
+	uint64_t bitmap[2] = {~0ull, ~0ull};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_snapshots, NULL);
+	assert_int_equal(xenvram_snapshot(conn, 1, 4, XENVRAM_SNAPSHOT_SYNC, bitmap, 128, &snapshot), 0);
+	assert_int_equal(snapshot.generation, 14);
+	assert_int_equal(snapshot.nr_pages, 17);
+	assert_int_equal(snapshot.dirty_pages, 3);
+	assert_int_equal(bitmap[0], 0x18001);
+	assert_int_equal(bitmap[1], 0);
+	assert_int_equal(xenvram_snapshot(conn, 1, 5, 0, bitmap, 17, &snapshot), 0);
+	assert_int_equal(snapshot.generation, 6);
+	assert_int_equal(snapshot.dirty_pages, 0);
+	assert_int_equal(bitmap[0], 0);
+	assert_fails(xenvram_snapshot(conn, 1, 0, 0, bitmap, 16, &snapshot), ERANGE);
+	assert_fails(xenvram_snapshot(conn, 1, 0, 2, bitmap, 17, &snapshot), EINVAL);
+	assert_int_equal(snapshot.generation, 6);
+	fake_daemon_disconnect(&peer, conn);
+}
+
+/* ---- views ---- */
+
+struct watched {
+	struct fake_log log;
+	int pipe_fds[2];
+	uint64_t unsubscribed;
+};
+
+static void script_view(struct fake_daemon *daemon, void *data)
+{
+	struct watched *watched = data;
+	Xenvram__V1__SubscribeReply subscribed = XENVRAM__V1__SUBSCRIBE_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	const int fds[] = {watched->log.fd, watched->pipe_fds[0]};
+	const Xenvram__V1__Request *request = fake_daemon_next(daemon);
+
+	subscribed.subscription = 77;
+	subscribed.nr_pages = NR_PAGES;
+	subscribed.has_wake = request->subscribe->want_wake;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_SUBSCRIBE;
+	reply.subscribe = &subscribed;
+	fake_daemon_reply(daemon, &reply, fds, 2);
+	watched->unsubscribed = fake_daemon_next(daemon)->unsubscribe->subscription;
+	fake_daemon_ok(daemon);
+}
+
+static void a_view_follows_a_region(void **state)
+{
+	unsigned int n_open = count_open_fds();
+	struct watched watched = {0};
+	struct xenvram_view *view;
+	uint64_t bitmap[XENVRAM_BITMAP_WORDS(NR_PAGES)];
+	uint64_t cursor = 1;
+	(void)state;
+	fake_log_init(&watched.log, 0xabc, NR_PAGES);
+	assert_int_equal(pipe2(watched.pipe_fds, O_CLOEXEC), 0);
+	struct xenvram *conn = fake_daemon_connect(&peer, script_view, &watched);
+	assert_int_equal(xenvram_subscribe(conn, 0xabc, 0, XENVRAM_SUBSCRIBE_WAKE, &view), 0);
+	assert_true(fcntl(xenvram_view_wake_fd(view), F_GETFD) & FD_CLOEXEC);
+
+	fake_log_mark(&watched.log, 5);
+	fake_log_publish(&watched.log);
+	assert_int_equal(write(watched.pipe_fds[1], "", 1), 1);
+	struct pollfd wake = {.fd = xenvram_view_wake_fd(view), .events = POLLIN};
+	assert_int_equal(poll(&wake, 1, 0), 1);
+	assert_int_equal(xenvram_view_drain(view), 1);
+	assert_int_equal(xenvram_view_read(view, &cursor, 0, NR_PAGES, bitmap), 1);
+	assert_int_equal(bitmap[0], 1 << 5);
+
+	assert_int_equal(xenvram_unsubscribe(conn, view), 0);
+	fake_daemon_disconnect(&peer, conn);
+	assert_int_equal(watched.unsubscribed, 77);
+	close(watched.pipe_fds[0]);
+	close(watched.pipe_fds[1]);
+	fake_log_deinit(&watched.log);
+	assert_int_equal(count_open_fds(), n_open);
+}
+
+static void script_view_only(struct fake_daemon *daemon, void *data)
+{
+	struct watched *watched = data;
+	Xenvram__V1__SubscribeReply subscribed = XENVRAM__V1__SUBSCRIBE_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	fake_daemon_next(daemon);
+	subscribed.subscription = 77;
+	subscribed.nr_pages = NR_PAGES;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_SUBSCRIBE;
+	reply.subscribe = &subscribed;
+	fake_daemon_reply(daemon, &reply, &watched->log.fd, 1);
+}
+
+static void a_view_outlives_its_connection(void **state)
+{
+	struct watched watched = {0};
+	struct xenvram_view *view;
+	uint64_t bitmap[XENVRAM_BITMAP_WORDS(NR_PAGES)];
+	uint64_t cursor = 0;
+	(void)state;
+	fake_log_init(&watched.log, 0xabc, NR_PAGES);
+	struct xenvram *conn = fake_daemon_connect(&peer, script_view_only, &watched);
+	assert_int_equal(xenvram_subscribe(conn, 0xabc, 0, 0, &view), 0);
+	fake_daemon_disconnect(&peer, conn);
+	assert_int_equal(xenvram_view_read(view, &cursor, 0, NR_PAGES, bitmap), NR_PAGES);
+	assert_int_equal(xenvram_unsubscribe(NULL, view), 0);
+	assert_int_equal(xenvram_unsubscribe(NULL, NULL), 0);
+	fake_log_deinit(&watched.log);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_connection_is_made_once),
+		cmocka_unit_test(nothing_can_be_done_unconnected),
+		cmocka_unit_test(regions_are_created_and_destroyed),
+		cmocka_unit_test(lists_are_paged),
+		cmocka_unit_test(snapshots_are_taken),
+		cmocka_unit_test(a_view_follows_a_region),
+		cmocka_unit_test(a_view_outlives_its_connection),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The library's calls against a daemon that restarts, hangs, or goes away. */
+#include "tests/unit/unit.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "client/libxenvram/xenvram.h"
+#include "tests/unit/fake_daemon.h"
+#include "tests/unit/fake_log.h"
+
+#define NR_PAGES 200u
+
+static struct fake_daemon peer;
+
+static bool is_readable(int fd, int timeout_ms)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	return poll(&poll_fd, 1, timeout_ms) == 1;
+}
+
+struct seen {
+	unsigned int n_changed;
+	unsigned int n_restarted;
+	uint64_t cookie;
+	enum xenvram_region_state state;
+};
+
+static void on_region_changed(
+	uint64_t cookie, enum xenvram_region_state state, const char *reason, void *data)
+{
+	struct seen *seen = data;
+	assert_string_equal(reason, "because");
+	seen->n_changed++;
+	seen->cookie = cookie;
+	seen->state = state;
+}
+
+static void on_restarted(void *data)
+{
+	struct seen *seen = data;
+	seen->n_restarted++;
+}
+
+static const struct xenvram_handlers handlers = {on_region_changed, on_restarted};
+
+/* ---- events ---- */
+
+static void script_events(struct fake_daemon *daemon, void *data)
+{
+	(void)data;
+	fake_daemon_next(daemon);
+	fake_daemon_region_changed(daemon, 8, XENVRAM__V1__REGION_STATE__ACTIVE);
+	fake_daemon_region_changed(daemon, 8, XENVRAM__V1__REGION_STATE__GONE);
+	fake_daemon_ok(daemon);
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+	fake_daemon_region_changed(daemon, 9, XENVRAM__V1__REGION_STATE__REGION_STUCK);
+	fake_daemon_next(daemon);
+}
+
+static void events_during_a_call_wait_for_dispatch(void **state)
+{
+	struct seen seen = {0};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_events, NULL);
+	xenvram_set_handlers(conn, &handlers, &seen);
+	assert_false(is_readable(xenvram_fd(conn), 0));
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	assert_int_equal(seen.n_changed, 0);
+	assert_true(is_readable(xenvram_fd(conn), 0));
+	assert_int_equal(xenvram_dispatch(conn), 1);
+	assert_int_equal(seen.cookie, 8);
+	assert_int_equal(seen.state, XENVRAM_REGION_GONE);
+	assert_false(is_readable(xenvram_fd(conn), 0));
+	assert_int_equal(xenvram_dispatch(conn), 0);
+
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	assert_true(is_readable(xenvram_fd(conn), 5000));
+	assert_int_equal(xenvram_dispatch(conn), 1);
+	assert_int_equal(seen.cookie, 9);
+	assert_int_equal(seen.state, XENVRAM_REGION_STUCK);
+	fake_daemon_disconnect(&peer, conn);
+}
+
+static void script_restart(struct fake_daemon *daemon, void *data)
+{
+	const int *log_fd = data;
+	Xenvram__V1__SubscribeReply subscribed = XENVRAM__V1__SUBSCRIBE_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	uint64_t late_serial = fake_daemon_next(daemon)->serial;
+
+	fake_daemon_restarted(daemon);
+
+	/* The late reply comes before the next call's; it must be dropped, and its subscription ended. */
+	fake_daemon_next(daemon);
+	reply.serial = late_serial;
+	subscribed.subscription = 66;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_SUBSCRIBE;
+	reply.subscribe = &subscribed;
+	fake_daemon_reply(daemon, &reply, log_fd, 1);
+	fake_daemon_ok(daemon);
+	if (fake_daemon_next(daemon)->unsubscribe->subscription != 66)
+		abort();
+
+	/* A restart that came before the request does not end it. */
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+	fake_daemon_restarted(daemon);
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+}
+
+static void a_restart_ends_the_call_under_way(void **state)
+{
+	unsigned int n_open = count_open_fds();
+	struct seen seen = {0};
+	struct fake_log log;
+	struct xenvram_view *view;
+	(void)state;
+	fake_log_init(&log, 1, NR_PAGES);
+	struct xenvram *conn = fake_daemon_connect(&peer, script_restart, &log.fd);
+	xenvram_set_handlers(conn, &handlers, &seen);
+	assert_fails(xenvram_subscribe(conn, 1, 0, 0, &view), EAGAIN);
+	assert_non_null(strstr(xenvram_error(conn), "restarted"));
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	assert_int_equal(xenvram_dispatch(conn), 1);
+	assert_int_equal(seen.n_restarted, 1);
+
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	assert_true(is_readable(xenvram_fd(conn), 5000));
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	fake_daemon_disconnect(&peer, conn);
+	fake_log_deinit(&log);
+	assert_int_equal(count_open_fds(), n_open);
+}
+
+/* ---- silence ---- */
+
+static void script_silence(struct fake_daemon *daemon, void *data)
+{
+	(void)data;
+	fake_daemon_next(daemon);
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+}
+
+static void silence_times_out(void **state)
+{
+	struct timespec begin, end;
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_silence, NULL);
+	assert_int_equal(xenvram_set_timeout_ms(conn, 50), 0);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	assert_fails(xenvram_destroy_region(conn, 1), ETIMEDOUT);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	int64_t elapsed_ms = (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
+	assert_in_range(elapsed_ms, 50, 5000);
+	assert_int_equal(xenvram_set_timeout_ms(conn, 10000), 0);
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	fake_daemon_disconnect(&peer, conn);
+}
+
+static void no_hello_times_out(void **state)
+{
+	unsigned int n_open = count_open_fds();
+	struct sockaddr_storage address;
+	socklen_t n_bytes = sizeof(address);
+	int first;
+	(void)state;
+	/* Only the first is accepted; the others wait in the backlog. */
+	fake_daemon_start(&peer, NULL, NULL);
+	assert_int_equal(getsockname(peer.listening, (struct sockaddr *)&address, &n_bytes), 0);
+	first = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(first, (struct sockaddr *)&address, n_bytes), 0);
+	struct xenvram *conn = xenvram_new("test");
+	assert_int_equal(xenvram_set_timeout_ms(conn, 50), 0);
+	assert_fails(xenvram_connect(conn, peer.path), ETIMEDOUT);
+	assert_fails(xenvram_connect(conn, peer.path), ETIMEDOUT);
+	xenvram_free(conn);
+	close(first);
+	fake_daemon_join(&peer);
+	assert_int_equal(count_open_fds(), n_open);
+}
+
+/* ---- the end ---- */
+
+static void script_hang_up(struct fake_daemon *daemon, void *data)
+{
+	(void)data;
+	fake_daemon_next(daemon);
+	fake_daemon_region_changed(daemon, 8, XENVRAM__V1__REGION_STATE__GONE);
+}
+
+static void the_end_is_told_after_the_last_event(void **state)
+{
+	struct seen seen = {0};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_hang_up, NULL);
+	xenvram_set_handlers(conn, &handlers, &seen);
+	assert_fails(xenvram_destroy_region(conn, 1), ECONNRESET);
+	assert_fails(xenvram_destroy_region(conn, 1), ENOTCONN);
+	assert_true(is_readable(xenvram_fd(conn), 0));
+	assert_fails(xenvram_dispatch(conn), ENOTCONN);
+	assert_int_equal(seen.n_changed, 1);
+	assert_true(is_readable(xenvram_fd(conn), 0));
+	fake_daemon_disconnect(&peer, conn);
+}
+
+static void a_refused_hello_leaves_nothing(void **state)
+{
+	unsigned int n_open = count_open_fds();
+	(void)state;
+	fake_daemon_start(&peer, NULL, NULL);
+	struct xenvram *conn = xenvram_new("test");
+	assert_fails(xenvram_connect(conn, peer.path), ECONNRESET);
+	assert_fails(xenvram_destroy_region(conn, 1), ENOTCONN);
+	fake_daemon_disconnect(&peer, conn);
+	assert_int_equal(count_open_fds(), n_open);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(events_during_a_call_wait_for_dispatch),
+		cmocka_unit_test(a_restart_ends_the_call_under_way),
+		cmocka_unit_test(silence_times_out),
+		cmocka_unit_test(no_hello_times_out),
+		cmocka_unit_test(the_end_is_told_after_the_last_event),
+		cmocka_unit_test(a_refused_hello_leaves_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#include "daemon/supervisor/kept.h"
+
+typedef Xenvram__Internal__Kept Kept;
+
+static struct kept_list list = TAILQ_HEAD_INITIALIZER(list);
+
+static int drop_all(void **state)
+{
+	(void)state;
+	kept_drop_all(&list);
+	return 0;
+}
+
+static Kept object(Xenvram__Internal__KeptKind kind, uint64_t id, const char *text)
+{
+	Kept kept = XENVRAM__INTERNAL__KEPT__INIT;
+	kept.kind = kind;
+	kept.id = id;
+	kept.state = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+	return kept;
+}
+
+static void put(Xenvram__Internal__KeptKind kind, uint64_t id, const char *text, int fd)
+{
+	Kept message = object(kind, id, text);
+	assert_int_equal(kept_put(&list, &message, fd), 0);
+}
+
+static void drop(Xenvram__Internal__KeptKind kind, uint64_t id)
+{
+	Kept message = object(kind, id, "");
+	kept_drop(&list, &message);
+}
+
+static void assert_kept(
+	const struct kept *kept, Xenvram__Internal__KeptKind kind, uint64_t id, const char *text, int fd)
+{
+	assert_non_null(kept);
+	assert_int_equal(kept->kind, kind);
+	assert_int_equal(kept->id, id);
+	assert_int_equal(kept->n_bytes, strlen(text));
+	assert_memory_equal(kept->bytes, text, kept->n_bytes);
+	assert_int_equal(kept->fd, fd);
+}
+
+static int some_fd(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+#define CONNECTION   XENVRAM__INTERNAL__KEPT_KIND__CONNECTION
+#define SUBSCRIPTION XENVRAM__INTERNAL__KEPT_KIND__SUBSCRIPTION
+
+static void test_order_and_identity(void **state)
+{
+	(void)state;
+	int fds[] = {some_fd(), some_fd(), -1};
+	put(CONNECTION, 5, "five", fds[0]);
+	put(CONNECTION, 1, "one", fds[1]);
+	put(SUBSCRIPTION, 5, "", fds[2]);
+
+	struct kept *kept = TAILQ_FIRST(&list);
+	assert_kept(kept, CONNECTION, 5, "five", fds[0]);
+	kept = TAILQ_NEXT(kept, link);
+	assert_kept(kept, CONNECTION, 1, "one", fds[1]);
+	kept = TAILQ_NEXT(kept, link);
+	assert_kept(kept, SUBSCRIPTION, 5, "", -1);
+	assert_null(TAILQ_NEXT(kept, link));
+}
+
+static void test_replacing(void **state)
+{
+	(void)state;
+	int first = some_fd(), second = some_fd();
+	put(CONNECTION, 1, "before", first);
+	put(CONNECTION, 2, "other", -1);
+	put(CONNECTION, 1, "afterwards", second);
+	assert_false(fd_is_open(first));
+	assert_true(fd_is_open(second));
+	/* In its old place. */
+	assert_kept(TAILQ_FIRST(&list), CONNECTION, 1, "afterwards", second);
+	assert_null(TAILQ_NEXT(TAILQ_NEXT(TAILQ_FIRST(&list), link), link));
+	put(CONNECTION, 1, "", -1);
+	assert_false(fd_is_open(second));
+	assert_kept(TAILQ_FIRST(&list), CONNECTION, 1, "", -1);
+}
+
+static void test_dropping(void **state)
+{
+	(void)state;
+	int fd = some_fd(), other = some_fd();
+	put(CONNECTION, 1, "x", fd);
+	put(SUBSCRIPTION, 1, "y", other);
+	drop(CONNECTION, 2);
+	drop(CONNECTION, 1);
+	drop(CONNECTION, 1);
+	assert_false(fd_is_open(fd));
+	assert_kept(TAILQ_FIRST(&list), SUBSCRIPTION, 1, "y", other);
+	kept_drop_all(&list);
+	assert_false(fd_is_open(other));
+	assert_true(TAILQ_EMPTY(&list));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_order_and_identity, drop_all),
+		cmocka_unit_test_teardown(test_replacing, drop_all),
+		cmocka_unit_test_teardown(test_dropping, drop_all),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

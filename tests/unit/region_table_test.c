@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#include "daemon/broker/region_table.h"
+
+#define SLOTS 20u
+
+static struct region_table table;
+
+static int open_table(void **state)
+{
+	(void)state;
+	return region_table_init(&table, SLOTS);
+}
+
+static int close_table(void **state)
+{
+	(void)state;
+	region_table_deinit(&table);
+	return 0;
+}
+
+/* Far from every other one. */
+static struct region_record apart(uint64_t cookie, uint32_t domid)
+{
+	return (struct region_record){.cookie = cookie,
+		.domid = domid,
+		.vram_gfn = 0x100000 + cookie * 0x100,
+		.backing_gfn = 0x1000 + cookie * 0x100,
+		.nr_pages = 16};
+}
+
+static struct region *add(uint64_t cookie, uint32_t domid)
+{
+	struct region_record record = apart(cookie, domid);
+	return region_table_add(&table, &record, SLOTS);
+}
+
+static bool is_in(uint64_t gfn, uint64_t first, uint64_t nr_pages)
+{
+	return gfn >= first && gfn < first + nr_pages;
+}
+
+static bool uses(const struct region_record *record, uint64_t gfn)
+{
+	return is_in(gfn, record->vram_gfn, record->nr_pages) ||
+	       is_in(gfn, record->backing_gfn, record->nr_pages);
+}
+
+static bool share_a_gfn(const struct region_record *a, const struct region_record *b)
+{
+	for (uint64_t gfn = 0; gfn < 20; gfn++) {
+		if (uses(a, gfn) && uses(b, gfn))
+			return true;
+	}
+	return false;
+}
+
+static void check_against_naive(const struct region_record *record, const struct region *other)
+{
+	struct failure failure = {.text = ""};
+	int admitted = region_table_admit(&table, record, &failure);
+	if (share_a_gfn(record, &other->record)) {
+		assert_int_equal(admitted, -1);
+		assert_int_equal(failure.status, XENVRAM__V1__STATUS__CONFLICT);
+		assert_int_equal(failure.os_error, EEXIST);
+		assert_non_null(strstr(failure.text, "region 0xabc"));
+	} else {
+		assert_int_equal(admitted, 0);
+	}
+}
+
+/* Vram and backing, before, behind, inside and around vram and backing, and each just not. */
+static void test_every_overlap(void **state)
+{
+	(void)state;
+	struct region_record there = {
+		.cookie = 0xabc, .domid = 7, .vram_gfn = 12, .backing_gfn = 5, .nr_pages = 3};
+	struct region *other = region_table_add(&table, &there, SLOTS);
+	struct region_record record = {.cookie = 1, .domid = 7};
+
+	for (record.nr_pages = 1; record.nr_pages <= 5; record.nr_pages++)
+		for (record.vram_gfn = 0; record.vram_gfn < 16; record.vram_gfn++)
+			for (record.backing_gfn = 0; record.backing_gfn < 16; record.backing_gfn++)
+				check_against_naive(&record, other);
+}
+
+static void test_overlap_names_both(void **state)
+{
+	(void)state;
+	struct failure failure;
+	add(0x11, 7);
+	struct region_record record = apart(0x22, 7);
+	record.backing_gfn = apart(0x11, 7).vram_gfn + 15;
+	assert_int_equal(region_table_admit(&table, &record, &failure), -1);
+	assert_non_null(strstr(failure.text, "backing 0x10110f"));
+	assert_non_null(strstr(failure.text, "vram 0x101100"));
+	assert_non_null(strstr(failure.text, "region 0x11"));
+	record.backing_gfn++;
+	assert_int_equal(region_table_admit(&table, &record, &failure), 0);
+}
+
+static void test_other_domains_have_gfns_of_their_own(void **state)
+{
+	(void)state;
+	struct failure failure;
+	struct region_record record = apart(1, 7);
+	region_table_add(&table, &record, SLOTS);
+	record.cookie = 2;
+	record.domid = 8;
+	assert_int_equal(region_table_admit(&table, &record, &failure), 0);
+	record.domid = 7;
+	assert_int_equal(region_table_admit(&table, &record, &failure), -1);
+}
+
+static void assert_over_limit(uint64_t cookie, uint32_t domid, const char *who)
+{
+	struct failure failure;
+	struct region_record record = apart(cookie, domid);
+	assert_int_equal(region_table_admit(&table, &record, &failure), -1);
+	assert_int_equal(failure.status, XENVRAM__V1__STATUS__LIMIT);
+	assert_int_equal(failure.os_error, EDQUOT);
+	assert_non_null(strstr(failure.text, who));
+}
+
+static void test_quota_of_a_domain(void **state)
+{
+	(void)state;
+	struct failure failure;
+	struct region_record record = apart(100, 7);
+	struct region *last = NULL;
+
+	for (unsigned int i = 1; i <= MAX_REGIONS_PER_DOMAIN; i++) {
+		assert_int_equal(region_table_admit(&table, &record, &failure), 0);
+		last = add(i, 7);
+		assert_non_null(last);
+	}
+	assert_over_limit(100, 7, "domain 7 has 16 regions");
+	record = apart(100, 8);
+	assert_int_equal(region_table_admit(&table, &record, &failure), 0);
+	region_table_remove(&table, last);
+	record = apart(100, 7);
+	assert_int_equal(region_table_admit(&table, &record, &failure), 0);
+	assert_int_equal(region_table_count(&table, 7), MAX_REGIONS_PER_DOMAIN - 1);
+	assert_int_equal(region_table_count(&table, 8), 0);
+}
+
+static void test_quota_of_the_host(void **state)
+{
+	(void)state;
+	struct region_record record = apart(101, 3);
+	for (unsigned int i = 1; i <= SLOTS; i++)
+		assert_non_null(add(i, i / 10));
+	assert_over_limit(100, 3, "this host has 20 regions");
+	assert_null_with(region_table_add(&table, &record, SLOTS), ENOSPC);
+	assert_null(region_table_find(&table, 101));
+	assert_int_equal(table.n_regions, SLOTS);
+}
+
+static void test_slots(void **state)
+{
+	(void)state;
+	struct region_record record = apart(50, 7);
+	struct region *first = add(1, 7);
+	struct region *second = add(2, 7);
+	assert_int_equal(first->slot, 0);
+	assert_int_equal(second->slot, 1);
+
+	/* As read from the journal: into the slot where it was found. */
+	struct region *found = region_table_add(&table, &record, 17);
+	assert_int_equal(found->slot, 17);
+	record.cookie = 51;
+	assert_null_with(region_table_add(&table, &record, 17), EEXIST);
+	assert_null_with(region_table_add(&table, &record, SLOTS + 1), EEXIST);
+	assert_null_with(region_table_add(&table, &record, UINT32_MAX), EEXIST);
+
+	region_table_remove(&table, first);
+	assert_int_equal(add(3, 7)->slot, 0);
+	assert_int_equal(add(4, 7)->slot, 2);
+}
+
+static void test_cookies_are_unique(void **state)
+{
+	(void)state;
+	assert_non_null(add(1, 7));
+	struct region_record record = apart(1, 8);
+	assert_null_with(region_table_add(&table, &record, SLOTS), EEXIST);
+	assert_int_equal(table.n_regions, 1);
+}
+
+static void test_order_is_by_cookie(void **state)
+{
+	(void)state;
+	static const uint64_t cookies[] = {5, 1, 9, 0xffffffffffffffff, 2, 7};
+	const struct region *region;
+	uint64_t before = 0;
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < sizeof(cookies) / sizeof(cookies[0]); i++) {
+		struct region_record record = apart(cookies[i] % 64, 7);
+		record.cookie = cookies[i];
+		assert_non_null(region_table_add(&table, &record, SLOTS));
+	}
+	LIST_FOREACH(region, &table.regions, link) {
+		assert_true(region->record.cookie > before);
+		before = region->record.cookie;
+		n++;
+	}
+	assert_int_equal(n, 6);
+	assert_int_equal(table.n_regions, 6);
+	region_table_remove(&table, region_table_find(&table, 5));
+	assert_null(region_table_find(&table, 5));
+	assert_int_equal(region_table_find(&table, 7)->record.cookie, 7);
+}
+
+static void test_a_new_region(void **state)
+{
+	(void)state;
+	struct region *region = add(1, 7);
+	assert_int_equal(region->log_fd, -1);
+	assert_int_equal(region->step, REGION_STEP_NONE);
+	assert_true(LIST_EMPTY(&region->subscriptions));
+	assert_true(STAILQ_EMPTY(&region->poll_waiters));
+	region->log_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fd = region->log_fd;
+	region_table_remove(&table, region);
+	assert_false(fd_is_open(fd));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_every_overlap),
+		TEST(test_overlap_names_both),
+		TEST(test_other_domains_have_gfns_of_their_own),
+		TEST(test_quota_of_a_domain),
+		TEST(test_quota_of_the_host),
+		TEST(test_slots),
+		TEST(test_cookies_are_unique),
+		TEST(test_order_is_by_cookie),
+		TEST(test_a_new_region),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

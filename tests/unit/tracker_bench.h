@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A tracker on the fake guest, with a few regions, their logs, and a reader of each. */
+#ifndef XENVRAM_TESTS_TRACKER_BENCH_H
+#define XENVRAM_TESTS_TRACKER_BENCH_H
+
+#include "daemon/supervisor/log_file.h"
+#include "daemon/worker/tracker.h"
+#include "proto/region_log.h"
+#include "tests/unit/fake_loop.h"
+#include "tests/unit/fake_xen.h"
+#include "tests/unit/unit.h"
+
+#define BENCH_REGIONS 3u
+#define BENCH_PAGES   100u
+#define BENCH_POLLS   256u
+
+#define MS 1000u /* in microseconds */
+
+struct bench {
+	struct guest guest;
+	struct tracker *tracker;
+	struct log_file *files[BENCH_REGIONS];
+	struct region_log logs[BENCH_REGIONS];
+	uint64_t cursors[BENCH_REGIONS];
+	uint64_t polled[BENCH_POLLS]; /* serials, in the order of their answers */
+	unsigned int n_polled;
+	unsigned int n_domain_gone;
+};
+
+extern struct bench bench;
+
+int bench_open(void **state);
+int bench_close(void **state);
+
+/* Region i: cookie, extent, and the gfn of one of its pages. Gaps of 100 pages lie between regions. */
+uint64_t bench_cookie(unsigned int i);
+struct extent bench_vram(unsigned int i);
+uint64_t bench_gfn(unsigned int i, unsigned int page);
+
+/* Adds region i to the tracker; the reader of its log has seen all there was. */
+void bench_add(unsigned int i);
+/* Adds, watches, and lets the first polls pass until bits are exact. */
+void bench_follow(unsigned int i, uint32_t period_us);
+
+/* The pages that the reader of region i has not been told of yet; their number. */
+unsigned int bench_read(unsigned int i, bool dirty[BENCH_PAGES]);
+
+/* That reader must be told of exactly this page, of none, or of all. */
+void bench_assert_only(unsigned int i, unsigned int page);
+void bench_assert_none(unsigned int i);
+void bench_assert_all(unsigned int i);
+
+#endif
