@@ -34,6 +34,31 @@ static int check_range(const char *name, uint64_t first, uint64_t nr_pages, stru
 	return 0;
 }
 
+static int check_backing(const Xenvram__V1__CreateRegion *create, struct failure *failure)
+{
+	uint64_t nr_pages = create->nr_pages;
+
+	if (check_range("backing_gfn", create->backing_gfn, nr_pages, failure) < 0)
+		return -1;
+	if (create->vram_gfn < create->backing_gfn + nr_pages &&
+		create->backing_gfn < create->vram_gfn + nr_pages)
+		return failure_set(failure, INVALID, EINVAL,
+			"vram_gfn 0x%" PRIx64 " and backing_gfn 0x%" PRIx64 " overlap within %" PRIu64
+			" pages",
+			create->vram_gfn, create->backing_gfn, nr_pages);
+	return 0;
+}
+
+static int check_no_backing(const Xenvram__V1__CreateRegion *create, struct failure *failure)
+{
+	if (create->backing_gfn != 0)
+		return failure_set(failure, INVALID, EINVAL,
+			"backing_gfn 0x%" PRIx64
+			" is given for pages to be adopted where they are, which have none",
+			create->backing_gfn);
+	return 0;
+}
+
 static int check_create_region(const Xenvram__V1__CreateRegion *create, struct failure *failure)
 {
 	uint64_t nr_pages = create->nr_pages;
@@ -43,15 +68,10 @@ static int check_create_region(const Xenvram__V1__CreateRegion *create, struct f
 	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES)
 		return failure_set(failure, INVALID, EINVAL, "nr_pages %" PRIu64 " is not in 1..%llu",
 			nr_pages, MAX_REGION_PAGES);
-	if (check_range("vram_gfn", create->vram_gfn, nr_pages, failure) < 0 ||
-		check_range("backing_gfn", create->backing_gfn, nr_pages, failure) < 0)
+	if (check_range("vram_gfn", create->vram_gfn, nr_pages, failure) < 0)
 		return -1;
-	if (create->vram_gfn < create->backing_gfn + nr_pages &&
-		create->backing_gfn < create->vram_gfn + nr_pages)
-		return failure_set(failure, INVALID, EINVAL,
-			"vram_gfn 0x%" PRIx64 " and backing_gfn 0x%" PRIx64 " overlap within %" PRIu64
-			" pages",
-			create->vram_gfn, create->backing_gfn, nr_pages);
+	if (create->adopt ? check_no_backing(create, failure) < 0 : check_backing(create, failure) < 0)
+		return -1;
 	if (!protobuf_c_enum_descriptor_get_value(&xenvram__v1__cache_attr__descriptor, create->cache_attr))
 		return failure_set(failure, INVALID, EINVAL, "cache_attr %d is not one of 0 (WB) to 5 (WP)",
 			(int)create->cache_attr);

@@ -135,8 +135,11 @@ static void *budget_alloc(void *data, size_t size)
 		budget->exceeded = true;
 		return NULL;
 	}
+	void *memory = malloc(size);
+	if (!memory)
+		budget->exceeded = true;
 	budget->left_bytes -= size;
-	return malloc(size);
+	return memory;
 }
 
 /* What is freed while unpacking is not given back to the budget: a bound on the work as well. */

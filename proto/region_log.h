@@ -29,7 +29,7 @@
 #define REGION_LOG_BLOCK_PAGES  64u
 
 enum region_log_state {
-	REGION_LOG_IDLE = 0,    /* nobody watches; generations stand still */
+	REGION_LOG_IDLE = 0, /* nobody watches: generations advance only when somebody asks for a snapshot */
 	REGION_LOG_TRACKED = 1, /* polled every period_ns */
 	REGION_LOG_PARTIAL = 2, /* polled, but the hypervisor cannot track all of it: see untracked_pages */
 	REGION_LOG_GONE = 3,    /* the region or its domain is gone; nothing will change any more */
@@ -89,6 +89,10 @@ static inline uint64_t region_log_generation(const struct region_log *log)
  * and in *ret_generation the cursor for the next call. Only loads; any number of threads.
  */
 uint64_t region_log_scan(const struct region_log *log, uint64_t cursor, uint64_t first, uint64_t n,
+	uint64_t *bitmap, uint64_t *ret_generation);
+
+/* The same without vector instructions: for processors that lack them, and for tests to compare with. */
+uint64_t region_log_scan_plain(const struct region_log *log, uint64_t cursor, uint64_t first, uint64_t n,
 	uint64_t *bitmap, uint64_t *ret_generation);
 
 #endif

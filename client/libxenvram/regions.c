@@ -29,6 +29,8 @@ int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *cre
 	create_region.nr_pages = create->nr_pages;
 	create_region.cache_attr = (Xenvram__V1__CacheAttr)create->cache_attr;
 	create_region.require_cache_attr = create->require_cache_attr;
+	create_region.adopt = create->adopt;
+	create_region.dry_run = create->dry_run;
 	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION;
 	request.create_region = &create_region;
 
@@ -37,8 +39,9 @@ int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *cre
 	if (!packet)
 		return -1;
 	uint64_t cookie = packet->reply->create_region->cookie;
-	if (cookie == 0)
-		return connection_break(conn, EPROTO, "xenvramd created a region without a cookie");
+	if ((cookie == 0) != create->dry_run)
+		return connection_break(conn, EPROTO,
+			"xenvramd created a region without a cookie, or a cookie without a region");
 	*ret_cookie = cookie;
 	return 0;
 }

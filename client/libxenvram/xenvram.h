@@ -59,8 +59,9 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define XENVRAM_SOCKET_PATH      "/run/xenvram/xenvram.sock"
-#define XENVRAM_MAX_REGION_PAGES 262144 /* 1 GiB: what one tracking call of the hypervisor can cover */
+#define XENVRAM_SOCKET_PATH         "/run/xenvram/xenvram.sock"
+#define XENVRAM_MAX_REGION_PAGES    262144 /* 1 GiB: what one tracking call of the hypervisor can cover */
+#define XENVRAM_MAX_BYTES_PER_PIXEL 16
 
 #define XENVRAM_BITMAP_WORDS(nr_pages) (((nr_pages) + 63) / 64)
 
@@ -153,35 +154,35 @@ enum xenvram_cache_attr {
 struct xenvram_create {
 	uint32_t domid;
 	uint64_t vram_gfn;    /* first of nr_pages holes in the guest's memory: where the pages go */
-	uint64_t backing_gfn; /* first of nr_pages populated pages: where they come from */
+	uint64_t backing_gfn; /* first of nr_pages populated pages: where they come from; 0 with adopt */
 	uint64_t nr_pages;    /* 1 to XENVRAM_MAX_REGION_PAGES */
 	enum xenvram_cache_attr cache_attr;
 	/* Fail when the memory type cannot be pinned; otherwise that is a warning. Newer hypervisors pin
 	   anything but WB only for domains with devices passed through. */
 	bool require_cache_attr;
+	/* The pages are at vram_gfn already, and stay there when the region is destroyed. */
+	bool adopt;
+	/* Only find out whether it could be created, now: nothing changes, and the cookie is 0. */
+	bool dry_run;
 };
 
 /*
- * Creates a region: moves the pages, pins their memory type, tracks them. Stores its cookie, which is never 0
- * and never used for another region. Nothing has changed when it fails, unless the reason says that the
- * region is stuck. It lives until it is destroyed or its domain ends, whatever becomes of the connection.
- *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; or a domain of
- *           a kind that has no device model (PV)
- *   ESRCH   no such domain
- *   EEXIST  it overlaps a region, or a page of the destination is populated
- *   ENXIO   a page of the backing is not populated
- *   EDQUOT  a limit; the reason says whose, how much is used, and the most
- *   EBUSY   its pages could neither be moved nor moved back: the region is listed as stuck
+ * Creates a region: moves the pages, unless it adopts them, pins their memory type, tracks them. Stores its
+ * cookie, which is never 0, but after a dry run, and never used for another region. Nothing has changed when
+ * it fails, unless the reason says that the region is stuck. It lives until it is destroyed or its domain
+ * ends, whatever becomes of the connection. EINVAL  a range is empty, too long, wraps, overlaps the other, or
+ * ends above gfn 2^36; or a domain of a kind that has no device model (PV) ESRCH   no such domain EEXIST  it
+ * overlaps a region, or a page of the destination is populated ENXIO   a page of the backing, or one to be
+ * adopted, is not populated EDQUOT  a limit; the reason says whose, how much is used, and the most EBUSY its
+ * pages could neither be moved nor moved back: the region is listed as stuck
  */
 int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *create, uint64_t *ret_cookie);
 
 /*
- * Destroys a region: ends its tracking, unpins it, moves its pages back to backing_gfn. Views of it see the
- * state XENVRAM_VIEW_GONE.
- *   EINVAL  cookie 0
- *   ENOENT  no such region
- *   EBUSY   it is being created or destroyed; or pages could not be moved back, and it stays listed as stuck
- *           and can be destroyed again
+ * Destroys a region: ends its tracking, unpins it, moves its pages back to backing_gfn unless they were
+ * adopted. Views of it see the state XENVRAM_VIEW_GONE. EINVAL  cookie 0 ENOENT  no such region EBUSY   it is
+ * being created or destroyed; or pages could not be moved back, and it stays listed as stuck and can be
+ * destroyed again
  */
 int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
 
@@ -194,6 +195,7 @@ struct xenvram_region {
 	uint64_t nr_pages;
 	enum xenvram_cache_attr cache_attr;
 	bool pinned;
+	bool adopted; /* backing_gfn means nothing */
 	enum xenvram_region_state state;
 	uint64_t generation;
 	uint32_t subscriptions;
@@ -253,8 +255,8 @@ struct xenvram_run {
 };
 
 /*
- * Tells every reader that these pages were written. The hypervisor sees what the guest's processors write, not
- * what a device model writes through a mapping, or a device by DMA: whoever does that says so here. The
+ * Tells every reader that these pages were written. The hypervisor sees what the guest's processors write,
+ * not what a device model writes through a mapping, or a device by DMA: whoever does that says so here. The
  * runs may come in any order and overlap. When it returns, the region's log has them. More than 1,024 runs
  * go in several requests, and when one fails those before it stay marked.
  *   EINVAL  cookie 0, no run, or an empty one
@@ -336,10 +338,10 @@ struct xenvram_view_info {
 	uint64_t period_ns;
 	uint64_t polls;   /* of the hypervisor, since the region was created, for all readers together */
 	uint64_t poll_ns; /* time spent in them */
-	uint64_t dirty_guest_pages;  /* found dirty because the guest wrote them, summed over all polls */
+	uint64_t dirty_guest_pages; /* found dirty because the guest wrote them, summed over all polls */
 	uint64_t dirty_device_model_pages; /* said to be written by xenvram_mark_dirty() */
-	uint64_t dirty_forced_pages; /* called dirty because what the guest wrote could not be told */
-	uint64_t untracked_pages;    /* beyond what one tracking call covers */
+	uint64_t dirty_forced_pages;       /* called dirty because what the guest wrote could not be told */
+	uint64_t untracked_pages;          /* beyond what one tracking call covers */
 };
 
 /* Loads the view's counters. Each is right; together they may be of neighbouring polls. */
@@ -356,6 +358,60 @@ int xenvram_view_wake_fd(const struct xenvram_view *view);
  * end, no wake-up will come any more (stop polling the descriptor: it stays readable); EBADF: there is none.
  */
 int xenvram_view_drain(const struct xenvram_view *view);
+
+/* ---- bitmaps, from views or snapshots: as runs, or as rectangles of a picture ---- */
+
+/*
+ * What follows computes and does nothing else: no allocation, no system call, no connection.
+ *
+ * Stores the first run of set bits at or after page `from` of a bitmap of n pages, as long as it is; false
+ * when there is none. Bits beyond n are ignored. To go through all of them:
+ *
+ *     struct xenvram_run run = {0};
+ *     while (xenvram_bitmap_next_run(bitmap, n, run.first + run.nr_pages, &run))
+ *             ...
+ */
+bool xenvram_bitmap_next_run(const uint64_t *bitmap, uint64_t n, uint64_t from, struct xenvram_run *ret_run);
+
+/* A picture in a region: rows of pixels, from top to bottom, each row from left to right. */
+struct xenvram_picture {
+	uint64_t offset; /* bytes from the region's first to the picture's */
+	uint32_t stride; /* bytes from one row's first to the next row's */
+	uint32_t width;  /* in pixels */
+	uint32_t height;
+	uint32_t bytes_per_pixel; /* 1 to XENVRAM_MAX_BYTES_PER_PIXEL */
+};
+
+/* In pixels, from the picture's upper left corner; never empty, never beyond the picture. */
+struct xenvram_rect {
+	uint32_t x;
+	uint32_t y;
+	uint32_t width;
+	uint32_t height;
+};
+
+/*
+ * Stores which parts of a picture have changed, and returns in how many rectangles; 0 when nothing has. The
+ * bitmap is of the region's n pages from `first` on, as xenvram_view_read() fills it, and must have every
+ * page of the picture; that of a snapshot begins at 0 and has its nr_pages.
+ *
+ * The rectangles do not overlap, and together they are exactly the pixels of which any byte is on a page
+ * whose bit is set. A run of pages that begins and ends within rows gives three: the end of a row, whole
+ * rows, the beginning of a row. Rectangles of the same columns in adjoining rows become one where that takes
+ * no long search. Their order is not defined.
+ *
+ * Any max_rects is enough: when more would be needed, the last one stored is the bounding box of all that no
+ * other holds. Then it may have pixels that did not change, and overlap the others. *ret_coarse says whether
+ * that is so; ret_coarse may be NULL. With max_rects 1 it is the bounding box of all that has changed.
+ *
+ *   EINVAL  max_rects is 0; so is a measure of the picture; a row is longer than the stride; a pixel has more
+ *           than XENVRAM_MAX_BYTES_PER_PIXEL
+ *   ERANGE  the pages lie in no region, or the picture is not all in them. What the stride has beyond the
+ *           last row's last pixel need not be.
+ */
+int xenvram_bitmap_rects(const uint64_t *bitmap, uint64_t first, uint64_t n,
+	const struct xenvram_picture *picture, struct xenvram_rect *rects, uint32_t max_rects,
+	bool *ret_coarse);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -36,6 +36,7 @@ static int add_region(const struct xenvram_region *region, void *data)
 	json_object_object_add(
 		object, "cache_attr", json_object_new_string(name_of_cache_attr(region->cache_attr)));
 	json_object_object_add(object, "pinned", json_object_new_boolean(region->pinned));
+	json_object_object_add(object, "adopted", json_object_new_boolean(region->adopted));
 	json_object_object_add(object, "state", json_object_new_string(name_of_region_state(region->state)));
 	json_object_object_add(object, "generation", json_object_new_uint64(region->generation));
 	json_object_object_add(object, "subscriptions", json_object_new_uint64(region->subscriptions));

@@ -10,14 +10,16 @@ static const struct command commands[] = {
 	{"regions", "", "List regions.", "  --domid D             only those of one domain\n",
 		command_regions},
 	{"domains", "", "List the domains that have regions.", "", command_domains},
-	{"create", "--domid D --vram-gfn G --backing-gfn B --pages N",
+	{"create", "--domid D --vram-gfn G (--backing-gfn B | --adopt) --pages N",
 		"Move N pages of domain D from gfn B to gfn G and follow them; prints the region's cookie.",
 		"  --domid D             the domain, HVM or PVH\n"
 		"  --vram-gfn G          where the pages go: N holes\n"
 		"  --backing-gfn B       where they come from: N populated pages\n"
 		"  --pages N             of 4 KiB, at most 262144\n"
 		"  --cache-attr TYPE     memory type: wb (default), wc, uc, uc-, wt, wp\n"
-		"  --require-cache-attr  fail when the memory type cannot be pinned, instead of a warning\n",
+		"  --require-cache-attr  fail when the memory type cannot be pinned, instead of a warning\n"
+		"  --adopt               the pages are at G already, and stay\n"
+		"  --dry-run             only say whether it could be done\n",
 		command_create},
 	{"destroy", "COOKIE", "Move a region's pages back to where they came from, and forget it.", "",
 		command_destroy},

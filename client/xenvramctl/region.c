@@ -14,6 +14,8 @@ enum {
 	OPTION_PAGES,
 	OPTION_CACHE_ATTR,
 	OPTION_REQUIRE_CACHE_ATTR,
+	OPTION_ADOPT,
+	OPTION_DRY_RUN,
 };
 
 static const struct option create_options[] = {
@@ -24,13 +26,15 @@ static const struct option create_options[] = {
 	{"pages", required_argument, NULL, OPTION_PAGES},
 	{"cache-attr", required_argument, NULL, OPTION_CACHE_ATTR},
 	{"require-cache-attr", no_argument, NULL, OPTION_REQUIRE_CACHE_ATTR},
+	{"adopt", no_argument, NULL, OPTION_ADOPT},
+	{"dry-run", no_argument, NULL, OPTION_DRY_RUN},
 	{0},
 };
 
 /* Ranges that only the service can judge (limits, overlap) are left to it. */
 static void parse_create(struct ctl *ctl, int argc, char **argv, struct xenvram_create *create)
 {
-	bool given[OPTION_REQUIRE_CACHE_ATTR + 1] = {false};
+	bool given[OPTION_DRY_RUN + 1] = {false};
 	int option;
 
 	while ((option = ctl_next_option(ctl, argc, argv, create_options)) != -1) {
@@ -56,12 +60,19 @@ static void parse_create(struct ctl *ctl, int argc, char **argv, struct xenvram_
 		case OPTION_REQUIRE_CACHE_ATTR:
 			create->require_cache_attr = true;
 			break;
+		case OPTION_ADOPT:
+			create->adopt = true;
+			break;
+		case OPTION_DRY_RUN:
+			create->dry_run = true;
+			break;
 		}
 	}
 	ctl_operands(ctl, argc, argv, 0);
-	if (!given[OPTION_DOMID] || !given[OPTION_VRAM_GFN] || !given[OPTION_BACKING_GFN] ||
-		!given[OPTION_PAGES])
-		ctl_usage_error(ctl, "--domid, --vram-gfn, --backing-gfn, and --pages must be given");
+	if (!given[OPTION_DOMID] || !given[OPTION_VRAM_GFN] || !given[OPTION_PAGES])
+		ctl_usage_error(ctl, "--domid, --vram-gfn, and --pages must be given");
+	if (given[OPTION_BACKING_GFN] == given[OPTION_ADOPT])
+		ctl_usage_error(ctl, "either --backing-gfn or --adopt must be given");
 }
 
 int command_create(struct ctl *ctl, int argc, char **argv)
@@ -75,6 +86,8 @@ int command_create(struct ctl *ctl, int argc, char **argv)
 	if (xenvram_create_region(ctl->conn, &create, &cookie) < 0)
 		return ctl_fail(ctl);
 	ctl_warn(ctl);
+	if (create.dry_run)
+		return EXIT_SUCCESS;
 	if (ctl->json) {
 		struct json_object *object = json_object_new_object();
 		json_object_object_add(object, "cookie", ctl_cookie_to_json(cookie));

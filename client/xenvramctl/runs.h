@@ -4,17 +4,8 @@
 #define XENVRAM_CTL_RUNS_H
 
 #include <json-c/json.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-
-struct run {
-	uint64_t first;
-	uint64_t n_pages;
-};
-
-/* The first run of set bits at or after page `from`; false when there is none. */
-bool runs_next(const uint64_t *bitmap, uint64_t nr_pages, uint64_t from, struct run *ret_run);
 
 /* "0-3 9 12-15"; of more than max_runs runs the rest are counted: "0-3 9 and 7 more". Nothing when none is
  * set. */

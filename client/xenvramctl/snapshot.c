@@ -27,14 +27,14 @@ static void print_json(
 
 static void print_text(uint64_t since, const struct xenvram_snapshot *snapshot, const uint64_t *bitmap)
 {
-	struct run run = {0};
+	struct xenvram_run run = {0};
 
 	printf("generation %" PRIu64 ": %" PRIu64 " of %" PRIu64 " pages dirty since generation %" PRIu64
 	       "\n",
 		snapshot->generation, snapshot->dirty_pages, snapshot->nr_pages, since);
-	while (runs_next(bitmap, snapshot->nr_pages, run.first + run.n_pages, &run))
+	while (xenvram_bitmap_next_run(bitmap, snapshot->nr_pages, run.first + run.nr_pages, &run))
 		printf("  page %" PRIu64 " to %" PRIu64 ": %" PRIu64 "\n", run.first,
-			run.first + run.n_pages - 1, run.n_pages);
+			run.first + run.nr_pages - 1, run.nr_pages);
 }
 
 int command_snapshot(struct ctl *ctl, int argc, char **argv)

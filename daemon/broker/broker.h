@@ -49,7 +49,7 @@ struct broker {
 	int exit_status;
 };
 
-/* An id that no connection or subscription has had, also not with an earlier broker. */
+/* An id that no connection or subscription has, also none that an earlier broker left. */
 uint64_t broker_new_id(struct broker *broker);
 
 #endif

@@ -29,6 +29,12 @@ struct domain *domain_find(struct broker *broker, uint32_t domid)
 	return NULL;
 }
 
+void domain_want_worker(const struct domain *domain)
+{
+	if (!domain->worker)
+		supervisor_open_worker(domain->broker, domain->domid, domain->uuid);
+}
+
 struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uuid)
 {
 	struct domain *domain = domain_find(broker, domid);
@@ -42,7 +48,7 @@ struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uui
 	strcpy(domain->uuid, uuid);
 	TAILQ_INIT(&domain->commands);
 	LIST_INSERT_HEAD(&broker->domains, domain, link);
-	supervisor_open_worker(broker, domid, uuid);
+	domain_want_worker(domain);
 	return domain;
 }
 

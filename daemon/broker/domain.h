@@ -9,6 +9,9 @@
 struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uuid);
 struct domain *domain_find(struct broker *broker, uint32_t domid);
 
+/* Asks for its worker if there is none: an earlier attempt may have failed. */
+void domain_want_worker(const struct domain *domain);
+
 /* Frees it if no region is left, and lets its worker end. */
 void domain_release(struct domain *domain);
 void domain_free_all(struct broker *broker);

@@ -22,6 +22,8 @@ static void read_journal(struct broker *broker)
 			regions_inherit(broker, &record, slot);
 		else if (n < 0)
 			log_error("slot %u of the journal is passed over: %s", slot, strerror(errno));
+		if (n < 0 && errno == ENOTSUP)
+			region_table_reserve(&broker->regions, slot);
 	}
 }
 

@@ -8,7 +8,7 @@
 
 #include "proto/limits.h"
 
-enum { FLAG_REQUIRE_CACHE_ATTR = 1, FLAG_PINNED = 2, FLAG_PLACED = 4 };
+enum { FLAG_REQUIRE_CACHE_ATTR = 1, FLAG_PINNED = 2, FLAG_PLACED = 4, FLAG_ADOPTED = 8 };
 
 struct slot_v1 {
 	uint32_t magic;
@@ -31,7 +31,8 @@ _Static_assert(sizeof(struct slot_v1) <= JOURNAL_SLOT_BYTES, "a record fits its 
 void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLOT_BYTES])
 {
 	uint32_t flags = (record->require_cache_attr ? FLAG_REQUIRE_CACHE_ATTR : 0) |
-			 (record->pinned ? FLAG_PINNED : 0) | (record->placed ? FLAG_PLACED : 0);
+			 (record->pinned ? FLAG_PINNED : 0) | (record->placed ? FLAG_PLACED : 0) |
+			 (record->adopted ? FLAG_ADOPTED : 0);
 	struct slot_v1 v1 = {
 		.magic = htole32(JOURNAL_MAGIC),
 		.version = htole16(JOURNAL_VERSION),
@@ -83,6 +84,7 @@ int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record 
 		.require_cache_attr = flags & FLAG_REQUIRE_CACHE_ATTR,
 		.pinned = flags & FLAG_PINNED,
 		.placed = flags & FLAG_PLACED,
+		.adopted = flags & FLAG_ADOPTED,
 	};
 	memcpy(record.uuid, v1.uuid, sizeof(v1.uuid));
 	if (le16toh(v1.length) != sizeof(v1) || record.uuid[UUID_BYTES - 1] != '\0' ||

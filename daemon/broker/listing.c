@@ -17,6 +17,7 @@ static void describe_region(const struct region *region, Xenvram__V1__RegionInfo
 	info->nr_pages = record->nr_pages;
 	info->cache_attr = record->cache_attr;
 	info->pinned = record->pinned;
+	info->adopted = record->adopted;
 	info->state = record->state;
 	info->subscriptions = region->n_subscriptions;
 	info->period_us = region->period_us;

@@ -28,6 +28,12 @@ static bool overlaps(uint64_t a, uint64_t a_pages, uint64_t b, uint64_t b_pages)
 	return a < b + b_pages && b < a + a_pages;
 }
 
+/* vram, and backing if there is one. */
+static unsigned int n_ranges(const struct region_record *record)
+{
+	return record->adopted ? 1 : 2;
+}
+
 /* A gfn can be in use as vram or as backing: the pages of a region come back to its backing one day. */
 static int check_overlap(
 	const struct region_record *record, const struct region_record *other, struct failure *failure)
@@ -38,8 +44,8 @@ static int check_overlap(
 	} mine[] = {{"vram", record->vram_gfn}, {"backing", record->backing_gfn}},
 	  theirs[] = {{"vram", other->vram_gfn}, {"backing", other->backing_gfn}};
 
-	for (unsigned int i = 0; i < 2; i++) {
-		for (unsigned int j = 0; j < 2; j++) {
+	for (unsigned int i = 0; i < n_ranges(record); i++) {
+		for (unsigned int j = 0; j < n_ranges(other); j++) {
 			if (overlaps(mine[i].first, record->nr_pages, theirs[j].first, other->nr_pages))
 				return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EEXIST,
 					"domain %u: %s 0x%" PRIx64 " + %" PRIu64
@@ -101,6 +107,11 @@ static int take_slot(struct region_table *table, unsigned int *slot)
 	return 0;
 }
 
+void region_table_reserve(struct region_table *table, unsigned int slot)
+{
+	table->slots[slot] = 1;
+}
+
 static void insert_sorted(struct region_table *table, struct region *region)
 {
 	struct region *other, *before = NULL;
@@ -154,6 +165,5 @@ void region_table_remove(struct region_table *table, struct region *region)
 	table->n_regions--;
 	region_log_unmap(&region->log);
 	fd_close(region->log_fd);
-	free(region->failure);
 	free(region);
 }

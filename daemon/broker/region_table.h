@@ -40,7 +40,8 @@ struct region_record {
 	uint32_t owner_uid;
 	bool require_cache_attr;
 	bool pinned;
-	bool placed; /* every page has been at vram once */
+	bool placed;  /* every page has been at vram once */
+	bool adopted; /* its pages are at vram on their own account; it has no backing */
 };
 
 /* How far the worker was told of it; begins anew with each worker. */
@@ -56,12 +57,14 @@ struct region {
 	struct domain *domain;
 	unsigned int slot; /* in the journal */
 	enum region_step step;
+	bool dry_run;   /* goes as soon as it is checked */
 	bool checked;   /* a creation: its pages are where they must be */
 	bool journaled; /* the slot is written */
 	bool log_requested;
-	struct failure *failure; /* why its creation is being undone, for the asker; else NULL */
-	struct asker asker;      /* of the creation or destruction under way */
-	int log_fd;              /* read-only; -1: not there yet */
+	bool undoing;
+	struct failure failure; /* while undoing: why its creation failed, for the asker */
+	struct asker asker;     /* of the creation or destruction under way */
+	int log_fd;             /* read-only; -1: not there yet */
 	struct region_log log;
 	uint32_t period_us; /* the shortest that a subscription asks for; 0: none */
 	unsigned int n_subscriptions;
@@ -94,6 +97,8 @@ int region_table_admit(
  */
 struct region *region_table_add(
 	struct region_table *table, const struct region_record *record, unsigned int slot);
+/* The slot holds what this build does not know: no region is put there. */
+void region_table_reserve(struct region_table *table, unsigned int slot);
 struct region *region_table_find(const struct region_table *table, uint64_t cookie);
 /* Unlinks and frees it; subscriptions and waiters must be gone. */
 void region_table_remove(struct region_table *table, struct region *region);

@@ -31,6 +31,7 @@ static void send_region(struct region *region, CommandCase what)
 	packed.require_cache_attr = record->require_cache_attr;
 	packed.pinned = record->pinned;
 	packed.placed = record->placed;
+	packed.adopted = record->adopted;
 	command.what_case = what;
 	command.create = &packed; /* one arm of the union, whichever `what` */
 	domain_command(region->domain, region, &command, -1, NULL);
@@ -126,6 +127,7 @@ void regions_poll(struct region *region, const struct asker *asker, uint64_t sin
 	}
 	*waiter = (struct poll_waiter){.asker = *asker, .since = since};
 	STAILQ_INSERT_TAIL(&region->poll_waiters, waiter, link);
+	domain_want_worker(region->domain);
 	send_poll(region);
 }
 
@@ -199,13 +201,25 @@ void regions_answer_polls(struct broker *broker, struct region *region, const st
 
 void regions_undo_creation(struct broker *broker, struct region *region, const struct failure *failure)
 {
-	region->failure = malloc(sizeof(*failure));
-	if (region->failure)
-		*region->failure = *failure;
+	region->undoing = true;
+	region->failure = *failure;
 	region->record.state = XENVRAM__V1__REGION_STATE__DESTROYING;
 	region->step = REGION_STEP_NONE;
 	regions_journal(broker, region);
 	regions_advance(region);
+}
+
+static void reply_created(
+	struct broker *broker, const struct region *region, uint64_t cookie, const char *warning)
+{
+	Xenvram__V1__CreateRegionReply created = XENVRAM__V1__CREATE_REGION_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	created.cookie = cookie;
+	created.pinned = region->record.pinned;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_CREATE_REGION;
+	reply.create_region = &created;
+	reply.message = (char *)warning;
+	asker_reply(broker, &region->asker, &reply, NULL, 0);
 }
 
 static void on_checked(struct broker *broker, struct region *region, const struct failure *failure)
@@ -214,6 +228,11 @@ static void on_checked(struct broker *broker, struct region *region, const struc
 
 	region->step = REGION_STEP_NONE;
 	region->checked = true;
+	if (!failure && region->dry_run) {
+		reply_created(broker, region, 0, "");
+		regions_remove(broker, region, "it was a dry run");
+		return;
+	}
 	if (!failure && regions_journal(broker, region) < 0) {
 		failure_set(&unwritten, XENVRAM__V1__STATUS__INTERNAL, errno,
 			"the journal cannot be written: %s", strerror(errno));
@@ -250,14 +269,7 @@ static void on_created(struct broker *broker, struct region *region, const Xenvr
 		region->record.backing_gfn, region->record.owner_uid, *done->warning ? "; " : "",
 		done->warning);
 
-	Xenvram__V1__CreateRegionReply created = XENVRAM__V1__CREATE_REGION_REPLY__INIT;
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
-	created.cookie = region->record.cookie;
-	created.pinned = done->pinned;
-	reply.result_case = XENVRAM__V1__REPLY__RESULT_CREATE_REGION;
-	reply.create_region = &created;
-	reply.message = done->warning;
-	asker_reply(broker, &region->asker, &reply, NULL, 0);
+	reply_created(broker, region, region->record.cookie, done->warning);
 	region->asker = (struct asker){0};
 }
 
@@ -269,16 +281,15 @@ static void on_destroyed(struct broker *broker, struct region *region, const Xen
 		asker_fail(broker, &region->asker, failure);
 		region->asker = (struct asker){0};
 		/* Told; who destroys it again did not ask for a creation. */
-		free(region->failure);
-		region->failure = NULL;
+		region->undoing = false;
 		region->record.state = XENVRAM__V1__REGION_STATE__REGION_STUCK;
 		region->step = REGION_STEP_NONE;
 		regions_journal(broker, region);
 		regions_advance(region);
 		return;
 	}
-	if (failure || region->failure) {
-		asker_fail(broker, &region->asker, failure ? failure : region->failure);
+	if (failure || region->undoing) {
+		asker_fail(broker, &region->asker, failure ? failure : &region->failure);
 	} else {
 		Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 		reply.message = done->warning;

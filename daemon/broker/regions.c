@@ -76,6 +76,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 		.nr_pages = request->nr_pages,
 		.cache_attr = request->cache_attr,
 		.require_cache_attr = request->require_cache_attr,
+		.adopted = request->adopt,
 		.state = XENVRAM__V1__REGION_STATE__CREATING,
 		.owner_uid = owner_uid,
 	};
@@ -95,6 +96,8 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	}
 	region->domain = domain;
 	region->asker = *asker;
+	region->dry_run = request->dry_run;
+	domain_want_worker(domain);
 	regions_advance(region);
 }
 
@@ -136,6 +139,7 @@ void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t 
 	}
 	region->asker = *asker;
 	region->step = REGION_STEP_NONE;
+	domain_want_worker(region->domain);
 	regions_advance(region);
 }
 
@@ -241,6 +245,8 @@ void regions_inherit(struct broker *broker, const struct region_record *record, 
 	if (!region || !region->domain) {
 		log_error("region 0x%" PRIx64 " of the journal cannot be taken over: %s", record->cookie,
 			strerror(errno));
+		if (region)
+			region_table_remove(&broker->regions, region);
 		return;
 	}
 	region->journaled = true;

@@ -19,7 +19,7 @@ struct worker_child {
 	uint32_t domid;
 	char uuid[UUID_BYTES];
 	bool ready;
-	bool served; /* was ready once */
+	bool in_use; /* has regions, or was ready once: it is worth trying again */
 	bool ending; /* is not to be started again: closed, gone, or unable to serve its domain */
 	bool wanted; /* asked for anew while it was ending */
 };
@@ -143,7 +143,7 @@ static void on_ready(struct worker_child *worker)
 		return;
 	}
 	worker->ready = true;
-	worker->served = true;
+	worker->in_use = true;
 	LIST_FOREACH(log, &worker->supervisor->logs, link) {
 		if (log->domid == worker->domid)
 			tell_log(worker, XENVRAM__INTERNAL__TO_WORKER__WHAT_LOG, log, log->writable_fd);
@@ -172,7 +172,7 @@ static void handle(struct worker_child *worker, const Xenvram__Internal__FromWor
 		} else {
 			broker_tell_open_failed(worker->supervisor, worker->domid, message->failed);
 			/* A domain that could be served before can be again. */
-			worker->ending = !worker->served;
+			worker->ending = !worker->in_use;
 		}
 		break;
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_DOMAIN_GONE:
@@ -236,7 +236,7 @@ static void on_respawn(evutil_socket_t fd, short what, void *data)
 	start(data);
 }
 
-static void add_worker(struct supervisor *supervisor, uint32_t domid, const char *uuid)
+static void add_worker(struct supervisor *supervisor, uint32_t domid, const char *uuid, bool in_use)
 {
 	struct worker_child *worker = calloc(1, sizeof(*worker));
 	if (!worker || child_init(&worker->child, supervisor->base, on_respawn, worker) < 0) {
@@ -248,6 +248,7 @@ static void add_worker(struct supervisor *supervisor, uint32_t domid, const char
 	worker->supervisor = supervisor;
 	worker->domid = domid;
 	strcpy(worker->uuid, uuid);
+	worker->in_use = in_use;
 	LIST_INSERT_HEAD(&supervisor->workers, worker, link);
 	start(worker);
 }
@@ -281,7 +282,8 @@ void workers_open(struct supervisor *supervisor, uint32_t domid, const char *uui
 	} else if (*uuid && strcmp(uuid, found) != 0) {
 		broker_tell_domain_gone(supervisor, domid, uuid);
 	} else {
-		add_worker(supervisor, domid, found);
+		/* Whoever knows the UUID has a region there. */
+		add_worker(supervisor, domid, found, *uuid);
 	}
 }
 

@@ -129,8 +129,9 @@ static int move_back(struct guest *guest, const Xenvram__Internal__Region *regio
 	return page_map_probe(map, guest, region, failure);
 }
 
-int relocation_undo(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *ret_warning,
-	struct failure *failure)
+/* Moves back what can be, and says what then is where it should not be. */
+static int bring_home(struct guest *guest, const Xenvram__Internal__Region *region,
+	struct failure *ret_warning, struct failure *failure)
 {
 	__attribute__((cleanup(page_map_deinit))) struct page_map map = {
 		.vram = calloc(region->nr_pages, sizeof(bool)),
@@ -138,8 +139,6 @@ int relocation_undo(struct guest *guest, const Xenvram__Internal__Region *region
 	};
 	if (!map.vram || !map.backing)
 		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
-	if (unpin(guest, region, failure) < 0)
-		return -1;
 	if (move_back(guest, region, &map, failure) < 0)
 		return -1;
 
@@ -167,8 +166,18 @@ int relocation_undo(struct guest *guest, const Xenvram__Internal__Region *region
 	return 0;
 }
 
+int relocation_undo(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *ret_warning,
+	struct failure *failure)
+{
+	if (unpin(guest, region, failure) < 0)
+		return -1;
+	return region->adopted ? 0 : bring_home(guest, region, ret_warning, failure);
+}
+
 int relocation_check(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *failure)
 {
+	if (region->adopted)
+		return pages_expect(guest, "vram", region->vram_gfn, region->nr_pages, true, failure);
 	if (pages_expect(guest, "backing", region->backing_gfn, region->nr_pages, true, failure) < 0)
 		return -1;
 	return pages_expect(guest, "vram", region->vram_gfn, region->nr_pages, false, failure);
@@ -177,7 +186,7 @@ int relocation_check(struct guest *guest, const Xenvram__Internal__Region *regio
 int relocation_place(struct guest *guest, const Xenvram__Internal__Region *region, bool *ret_pinned,
 	struct failure *ret_warning, struct failure *failure)
 {
-	if (relocate(guest, region->backing_gfn, region->vram_gfn, region->nr_pages) < 0)
+	if (!region->adopted && relocate(guest, region->backing_gfn, region->vram_gfn, region->nr_pages) < 0)
 		return guest_failure(guest, failure, "cannot move the pages into place");
 	return pin(guest, region, ret_pinned, ret_warning, failure);
 }

@@ -13,21 +13,23 @@
 #include "daemon/worker/guest.h"
 #include "proto/internal.pb-c.h"
 
-/* Is every backing page there and every vram gfn a hole? 0, or -1 with CONFLICT naming the page that is not.
+/* Is every backing page there and every vram gfn a hole; or, to be adopted, every vram page there? 0, or -1
+ * with CONFLICT naming the page that is not.
  */
 int relocation_check(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *failure);
 
 /*
- * Backing to vram, then the pin, after relocation_check said yes. 0 with *ret_pinned and, where the pin was
- * refused but not required, a warning. After a failure (-1) pages may be at either place: relocation_undo.
+ * Backing to vram, unless adopted, then the pin, after relocation_check said yes. 0 with *ret_pinned and,
+ * where the pin was refused but not required, a warning. After a failure (-1) pages may be at either place:
+ * relocation_undo.
  */
 int relocation_place(struct guest *guest, const Xenvram__Internal__Region *region, bool *ret_pinned,
 	struct failure *ret_warning, struct failure *failure);
 
 /*
- * Unpins, and moves back every page of the region that is at its vram gfn, from whatever state the
- * region is in. May be repeated. 0, with a warning if pages are in neither place (the guest gave
- * them up); or -1: STUCK when pages remain that could not be moved, or what a probe failed with.
+ * Unpins, and, unless they were adopted, moves back every page of the region that is at its vram gfn, from
+ * whatever state the region is in. May be repeated. 0, with a warning if pages are in neither place (the
+ * guest gave them up); or -1: STUCK when pages remain that could not be moved, or what a probe failed with.
  */
 int relocation_undo(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *ret_warning,
 	struct failure *failure);

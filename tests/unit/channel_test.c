@@ -9,6 +9,7 @@
 
 #include "daemon/common/channel.h"
 #include "proto/xenvram.pb-c.h"
+#include "tests/unit/raw_packet.h"
 
 #define MAX_PACKETS 256u
 
@@ -248,31 +249,11 @@ static void test_send_to_a_closed_peer(void **state)
 	assert_int_equal(t.close_error, 0);
 }
 
-static void send_broken(size_t n_bytes, unsigned int n_fds)
-{
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(8 * sizeof(int))];
-	} control = {0};
-	static char bytes[MAX_MESSAGE_BYTES + 1];
-	struct iovec iov = {bytes, n_bytes};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-	if (n_fds > 0) {
-		header.msg_control = &control;
-		header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int)); /* of descriptor 0 */
-	}
-	assert_int_equal(sendmsg(t.theirs, &header, 0), n_bytes);
-}
-
 static void test_packet_too_long(void **state)
 {
 	(void)state;
 	send_from_peer(1, NULL, 0);
-	send_broken(MAX_MESSAGE_BYTES + 1, 0);
+	raw_packet_send(t.theirs, MAX_MESSAGE_BYTES + 1, 0);
 	send_from_peer(2, NULL, 0);
 	run_loop();
 	assert_int_equal(t.n_packets, 1);
@@ -283,7 +264,7 @@ static void test_packet_too_long(void **state)
 static void test_too_many_descriptors(void **state)
 {
 	(void)state;
-	send_broken(1, MAX_MESSAGE_FDS + 1);
+	raw_packet_send(t.theirs, 1, MAX_MESSAGE_FDS + 1);
 	run_loop();
 	assert_int_equal(t.n_packets, 0);
 	assert_int_equal(t.n_closed, 1);
@@ -293,7 +274,7 @@ static void test_too_many_descriptors(void **state)
 static void test_empty_packet(void **state)
 {
 	(void)state;
-	send_broken(0, 1);
+	raw_packet_send(t.theirs, 0, 1);
 	run_loop();
 	assert_int_equal(t.n_closed, 1);
 	assert_int_equal(t.close_error, 0);

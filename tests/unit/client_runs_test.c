@@ -46,42 +46,6 @@ static void runs_are_printed(void **state)
 	assert_printed(bitmap, 2, 9, "0-1");
 }
 
-static void bits_beyond_the_region_are_no_run(void **state)
-{
-	uint64_t bitmap[1] = {~0ull};
-	struct run run;
-	(void)state;
-	assert_true(runs_next(bitmap, 5, 0, &run));
-	assert_int_equal(run.first, 0);
-	assert_int_equal(run.n_pages, 5);
-	assert_false(runs_next(bitmap, 5, 5, &run));
-}
-
-/* Every run found must be maximal, and together they must be the bitmap. */
-static void runs_make_up_the_bitmap(void **state)
-{
-	(void)state;
-	uint64_t seed = 1;
-	for (unsigned int round = 0; round < 500; round++) {
-		uint64_t nr_pages = 1 + next_random(&seed) % MAX_PAGES;
-		uint64_t bitmap[5] = {0};
-		uint64_t again[5] = {0};
-		struct run run = {0};
-		for (unsigned int i = 0; i < 6; i++) {
-			uint64_t first = next_random(&seed) % nr_pages;
-			set(bitmap, first, next_random(&seed) % (nr_pages - first + 1));
-		}
-		uint64_t end = 0;
-		while (runs_next(bitmap, nr_pages, end, &run)) {
-			assert_true(run.n_pages > 0);
-			assert_true(end == 0 || run.first > end);
-			set(again, run.first, run.n_pages);
-			end = run.first + run.n_pages;
-		}
-		assert_memory_equal(bitmap, again, sizeof(bitmap));
-	}
-}
-
 static void runs_go_to_json(void **state)
 {
 	uint64_t bitmap[2] = {0};
@@ -141,8 +105,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_are_printed),
-		cmocka_unit_test(bits_beyond_the_region_are_no_run),
-		cmocka_unit_test(runs_make_up_the_bitmap),
 		cmocka_unit_test(runs_go_to_json),
 		cmocka_unit_test(a_picture_cools_down),
 		cmocka_unit_test(a_cell_shows_its_warmest_page),

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/unit.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "proto/frame.h"
 #include "proto/xenvram.pb-c.h"
+#include "tests/unit/raw_packet.h"
 
 /* One more than a frame takes. */
 #define SURPLUS_FDS (MAX_MESSAGE_FDS + 1)
@@ -38,31 +38,6 @@ static int close_link(void **state)
 	if (link->theirs >= 0)
 		close(link->theirs);
 	return 0;
-}
-
-/* What no honest peer does: n_bytes of anything with n_fds copies of one descriptor. */
-static void send_raw(int socket, size_t n_bytes, unsigned int n_fds)
-{
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(SURPLUS_FDS * sizeof(int))];
-	} control = {0};
-	char *bytes = calloc(1, n_bytes + 1);
-	struct iovec iov = {bytes, n_bytes};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (n_fds > 0) {
-		header.msg_control = &control;
-		header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		for (unsigned int i = 0; i < n_fds; i++)
-			memcpy(CMSG_DATA(c) + i * sizeof(int), &socket, sizeof(int));
-	}
-	assert_int_equal(sendmsg(socket, &header, MSG_NOSIGNAL), n_bytes);
-	free(bytes);
 }
 
 static bool is_same_file(int a, int b)
@@ -152,9 +127,9 @@ static void test_longest_packet(void **state)
 static void test_truncated_packet(void **state)
 {
 	struct link *link = *state;
-	send_raw(link->theirs, MAX_MESSAGE_BYTES + 1, 0);
+	raw_packet_send(link->theirs, MAX_MESSAGE_BYTES + 1, 0);
 	assert_fails(frame_recv(link->ours, &frame), EMSGSIZE);
-	send_raw(link->theirs, MAX_MESSAGE_BYTES + 1, 2);
+	raw_packet_send(link->theirs, MAX_MESSAGE_BYTES + 1, 2);
 	assert_fails(frame_recv(link->ours, &frame), EMSGSIZE);
 	assert_int_equal(frame.n_fds, 0);
 	assert_int_equal(count_open_fds(), link->n_open);
@@ -167,7 +142,7 @@ static void test_too_many_descriptors(void **state)
 
 	assert_fails(frame_send(link->theirs, "x", 1, fds, SURPLUS_FDS), EMSGSIZE);
 	assert_fails(frame_recv(link->ours, &frame), EAGAIN);
-	send_raw(link->theirs, 1, SURPLUS_FDS);
+	raw_packet_send(link->theirs, 1, SURPLUS_FDS);
 	assert_fails(frame_recv(link->ours, &frame), EBADMSG);
 	assert_int_equal(frame.n_fds, 0);
 	assert_int_equal(count_open_fds(), link->n_open);
@@ -180,9 +155,9 @@ static void test_too_many_descriptors(void **state)
 static void test_empty_packet(void **state)
 {
 	struct link *link = *state;
-	send_raw(link->theirs, 0, 0);
+	raw_packet_send(link->theirs, 0, 0);
 	assert_int_equal(frame_recv(link->ours, &frame), 0);
-	send_raw(link->theirs, 0, 3);
+	raw_packet_send(link->theirs, 0, 3);
 	assert_int_equal(frame_recv(link->ours, &frame), 0);
 	assert_int_equal(frame.n_fds, 0);
 	assert_int_equal(count_open_fds(), link->n_open);

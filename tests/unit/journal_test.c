@@ -38,18 +38,20 @@ static void assert_same(const struct region_record *a, const struct region_recor
 	assert_int_equal(a->require_cache_attr, b->require_cache_attr);
 	assert_int_equal(a->pinned, b->pinned);
 	assert_int_equal(a->placed, b->placed);
+	assert_int_equal(a->adopted, b->adopted);
 }
 
 static void test_round_trip(void **state)
 {
 	(void)state;
 	uint8_t slot[JOURNAL_SLOT_BYTES];
-	/* The three flags are kept apart. */
-	for (unsigned int flags = 0; flags < 8; flags++) {
+	/* The flags are kept apart. */
+	for (unsigned int flags = 0; flags < 16; flags++) {
 		struct region_record before = some_record(), after;
 		before.require_cache_attr = flags & 1;
 		before.pinned = flags & 2;
 		before.placed = flags & 4;
+		before.adopted = flags & 8;
 		memset(slot, 0xff, sizeof(slot));
 		journal_encode(&before, slot);
 		assert_int_equal(journal_decode(slot, &after), 1);

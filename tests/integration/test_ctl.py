@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""xenvramctl, and with it libxenvram, on the service."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from harness import SLOWNESS, SimTest
+
+VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
+
+
+class Ctl(SimTest):
+    def setUp(self):
+        super().setUp()
+        self.domain = self.add_domain(1)
+        self.guest = self.add_guest(self.domain)
+        self.before = self.domain.contents()
+
+    def command(self, *arguments):
+        return [self.build.xenvramctl, "--socket", self.daemon.socket, *map(str, arguments)]
+
+    def run_ctl(self, *arguments, status=0):
+        """(standard output, standard error)"""
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.daemon.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60 * SLOWNESS,
+        )
+        self.assertEqual(done.returncode, status, f"{arguments}: {done.stdout}{done.stderr}")
+        return done.stdout, done.stderr
+
+    def json(self, *arguments):
+        return json.loads(self.run_ctl("--json", *arguments)[0])
+
+    def create_arguments(self, domid=1, vram=VRAM, backing=BACKING, pages=NR_PAGES):
+        return (
+            "create", "--domid", domid, "--vram-gfn", hex(vram), "--backing-gfn", hex(backing), "--pages", pages,
+        )  # fmt: skip
+
+    def create(self):
+        return self.run_ctl(*self.create_arguments())[0].strip()
+
+    def dirty(self, snapshot):
+        return [p for run in snapshot["runs"] for p in range(run["first"], run["first"] + run["pages"])]
+
+    def test_a_region_from_birth_to_end(self):
+        cookie = self.create()
+        self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)
+        region = self.json("regions")[0]
+        self.assertEqual(
+            {k: region[k] for k in ("cookie", "domid", "vram_gfn", "backing_gfn", "nr_pages", "cache_attr", "state")},
+            {
+                "cookie": cookie,
+                "domid": 1,
+                "vram_gfn": VRAM,
+                "backing_gfn": BACKING,
+                "nr_pages": NR_PAGES,
+                "cache_attr": "wb",
+                "state": "active",
+            },
+        )
+        self.assertIn(cookie, self.run_ctl("regions")[0])
+        self.assertEqual(self.json("regions", "--domid", 2), [])
+        self.assertEqual(self.json("domains")[0]["regions"], 1)
+
+        snapshot = self.json("snapshot", cookie)
+        self.assertEqual(self.dirty(snapshot), list(range(NR_PAGES)))
+        since = snapshot["generation"]
+        self.guest.write([VRAM + i for i in (3, 4, 5, 64, 99)], 1)
+        snapshot = self.json("snapshot", cookie, "--since", since, "--sync")
+        self.assertEqual(self.dirty(snapshot), [3, 4, 5, 64, 99])
+        self.assertEqual(snapshot["dirty_pages"], 5)
+        text, _ = self.run_ctl("snapshot", cookie, "--since", since)
+        self.assertIn("5 of 100 pages", text)
+
+        self.assertEqual(self.json("destroy", cookie)["cookie"], cookie)
+        self.assertEqual(len(self.domain.contents()), len(self.before))
+        self.assertEqual(self.json("regions"), [])
+
+    def test_what_the_service_says_is_passed_on(self):
+        for arguments, words in (
+            (self.create_arguments(domid=77), ("create", "domain 77")),
+            (self.create_arguments(vram=0x300), ("0x300", "hole")),
+            (self.create_arguments(pages=0), ("nr_pages 0",)),
+            (self.create_arguments(vram=(1 << 64) - 1), ("0xffffffffffffffff",)),
+            (("destroy", "0x1234"), ("0x1234",)),
+            (("snapshot", "0x1234"), ("0x1234",)),
+            (("watch", "0x1234"), ("0x1234",)),
+        ):
+            with self.subTest(arguments):
+                out, err = self.run_ctl(*arguments, status=1)
+                self.assertEqual(out, "")
+                for word in ("xenvramctl", *words):
+                    self.assertIn(word, err)
+        self.assert_contents(self.before, self.domain)
+
+    def test_a_warning(self):
+        self.host.fault("pin", 1, 1, "fail", "EPERM")
+        out, err = self.run_ctl(*self.create_arguments(), "--cache-attr", "uc")
+        self.assertIn("pin", err)
+        self.run_ctl("destroy", out.strip())
+        self.host.fault("pin", 1, 1, "fail", "EPERM")
+        self.run_ctl(*self.create_arguments(), "--cache-attr", "uc", "--require-cache-attr", status=1)
+        self.assert_contents(self.before, self.domain)
+
+    def test_called_wrongly(self):
+        for arguments in (
+            (),
+            ("nonsense",),
+            ("destroy",),
+            ("destroy", "zzz"),
+            ("destroy", "0x1", "0x2"),
+            ("snapshot", "0x1", "--since", "-1"),
+            ("regions", "--nonsense"),
+            ("create", "--domid", "1"),
+            (*self.create_arguments(), "--cache-attr", "purple"),
+        ):
+            with self.subTest(arguments):
+                out, err = self.run_ctl(*arguments, status=2)
+                self.assertEqual(out, "")
+                self.assertIn("--help", err)
+
+    def test_no_service(self):
+        _, err = self.run_ctl("--socket", "/nonexistent/sock", "regions", status=1)
+        self.assertIn("/nonexistent/sock", err)
+
+    def test_watch(self):
+        cookie = self.create()
+        self.guest.set_picture(VRAM, 20, pace=200000)
+        self.guest.paint()
+        out, _ = self.run_ctl("--json", "watch", cookie, "--frames", 5, "--interval", 100)
+        frames = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(len(frames), 5)
+        for frame in frames[1:]:
+            self.assertEqual(self.dirty(frame), list(range(20)), "what is painted, and nothing else")
+        generations = [frame["generation"] for frame in frames]
+        self.assertEqual(generations, sorted(set(generations)))
+        out, _ = self.run_ctl("watch", cookie, "--frames", 2, "--interval", 50)
+        self.assertEqual(len(out.splitlines()), 2)
+
+    def watch(self, cookie, *arguments):
+        watcher = subprocess.Popen(
+            self.command("--json", "watch", cookie, "--interval", 20, *arguments),
+            env=self.daemon.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(watcher.wait)
+        self.addCleanup(watcher.kill)
+        self.addCleanup(watcher.stderr.close)
+        self.addCleanup(watcher.stdout.close)
+        return watcher
+
+    def test_watch_goes_on_while_roles_die(self):
+        cookie = self.create()
+        self.guest.set_picture(VRAM, 20, pace=200000)
+        self.guest.paint()
+        watcher = self.watch(cookie, "--frames", 60)
+        for _ in range(5):
+            watcher.stdout.readline()
+        for pid in (self.daemon.broker_pid(), self.daemon.worker_pid(1)):
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+        out, err = watcher.communicate(timeout=60 * SLOWNESS)
+        self.assertEqual(watcher.returncode, 0, err)
+        frames = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(self.dirty(frames[-1]), list(range(20)))
+
+    def test_watch_ends_with_the_region(self):
+        cookie = self.create()
+        watcher = self.watch(cookie)
+        watcher.stdout.readline()
+        self.run_ctl("destroy", cookie)
+        _, err = watcher.communicate(timeout=60 * SLOWNESS)
+        self.assertEqual(watcher.returncode, 1)
+        self.assertIn("destroyed", err)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A domain dies: who watched it is told, its cookies never work again, and its domid can be used anew."""
+
+import errno
+import os
+import select
+import threading
+import time
+import unittest
+
+import protocol
+import region_log
+import xenvram_pb2 as pb
+from harness import SLOWNESS, SimTest, wait_for
+
+VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
+
+
+class Death(SimTest):
+    def setUp(self):
+        super().setUp()
+        self.domain = self.add_domain(1)
+        self.asker = self.client()
+
+    def create(self, domid=1, vram=VRAM, backing=BACKING):
+        return self.asker.create(domid, vram, backing, NR_PAGES).cookie
+
+    def assert_dead(self, cookie):
+        wait_for(lambda: self.asker.region(cookie) is None, "the region goes", 20 * SLOWNESS)
+        for call in (self.asker.snapshot, self.asker.destroy, self.asker.subscribe):
+            self.refused(pb.NOT_FOUND, errno.ENOENT, call, cookie)
+
+    def assert_domid_is_free(self):
+        self.daemon.await_no_worker(1)
+        self.assertNotIn("sim1", self.host.simxen("list"), "something still holds the dead domain")
+
+    def test_while_watched(self):
+        cookies = [self.create(), self.create(vram=VRAM + 0x1000, backing=BACKING + 0x100)]
+        reader = self.client()
+        watched = []
+        for cookie in cookies:
+            for want_wake in (True, False):
+                subscription = reader.subscribe(cookie, 5000, want_wake)
+                watched.append((subscription, self.open_log(subscription)))
+        wait_for(lambda: all(log.state == region_log.TRACKED for _, log in watched), "tracking begins")
+        self.domain.destroy()
+        events = reader.take_events("region_changed", count=2)
+        self.assertEqual(sorted(e.cookie for e in events), sorted(cookies), "once for each region")
+        for event in events:
+            self.assertEqual(event.state, pb.GONE)
+            self.assertIn("domain 1", event.reason)
+        for subscription, log in watched:
+            wait_for(lambda: log.state == region_log.GONE, "the log says so")
+            self.refused(pb.NOT_FOUND, errno.ENOENT, reader.unsubscribe, subscription)
+            if subscription.wake_fd is not None:
+                wait_for(lambda: self.has_ended(subscription.wake_fd), "the wake pipe ends")
+                os.close(subscription.wake_fd)
+        self.assertTrue(reader.no_events(0.1))
+        for cookie in cookies:
+            self.assert_dead(cookie)
+        self.assert_domid_is_free()
+        self.assertEqual(self.asker.domains(), [])
+
+    def has_ended(self, fd):
+        return select.select([fd], [], [], 0)[0] and os.read(fd, 4096) == b""
+
+    def test_while_idle(self):
+        cookie = self.create()
+        self.asker.snapshot(cookie)
+        self.domain.destroy()
+        self.assert_dead(cookie)
+        self.assert_domid_is_free()
+        self.assertTrue(self.asker.no_events(0.1), "it did not watch")
+
+    def test_a_successor_is_another_domain(self):
+        old = self.create()
+        reader = self.client()
+        subscription = reader.subscribe(old, 5000)
+        old_log = self.open_log(subscription)
+        self.domain.destroy()
+        self.daemon.await_no_worker(1)
+        domain = self.add_domain(1)
+        before = domain.contents()
+        self.assert_dead(old)
+        self.assert_contents(before, domain)
+        self.assertEqual(domain.pins(), [])
+        new = self.create()
+        self.assertNotEqual(new, old)
+        self.assert_moved(before, domain, VRAM, BACKING, NR_PAGES)
+        self.assertEqual(old_log.state, region_log.GONE)
+        generation = old_log.generation
+        self.asker.snapshot(new)
+        self.refused(pb.NOT_FOUND, errno.ENOENT, reader.snapshot, old)
+        self.assertEqual(old_log.generation, generation)
+        self.assertEqual([e.cookie for e in reader.take_events("region_changed")], [old])
+        self.asker.destroy(new)
+        self.assert_contents(before, domain)
+
+    def test_the_domid_is_held_until_it_is_known(self):
+        """The worker's page keeps the domid from being given away while its handles live."""
+        self.create()
+        worker = self.daemon.await_worker(1)
+        os.kill(worker, 19)  # SIGSTOP: it cannot react
+        try:
+            self.domain.destroy()
+            with self.assertRaisesRegex(RuntimeError, "File exists"):
+                self.host.simxen("create", "1")
+        finally:
+            os.kill(worker, 18)  # SIGCONT
+        self.assert_domid_is_free()
+
+    def test_others_live_on(self):
+        other = self.add_domain(2)
+        before = other.contents()
+        theirs = self.create(2)
+        mine = self.create(1)
+        reader = self.client()
+        subscription = reader.subscribe(theirs, 5000)
+        log = self.open_log(subscription)
+        self.domain.destroy()
+        self.assert_dead(mine)
+        self.assertEqual(self.asker.region(theirs).state, pb.ACTIVE)
+        polls = log.counters()["polls"]
+        wait_for(lambda: log.counters()["polls"] > polls, "its polls go on")
+        self.assertTrue(reader.no_events(0.1))
+        self.asker.destroy(theirs)
+        self.assert_contents(before, other)
+
+    def test_while_a_region_is_created(self):
+        for i, delay_ms in enumerate((0, 1, 5, 20, 30, 50)):
+            with self.subTest(delay_ms):
+                if i:
+                    self.domain = self.add_domain(1)
+                for kind in ("map", "relocate", "pin"):
+                    self.host.fault(kind, 1, "every", "delay", 10000)
+                request = pb.CreateRegion(domid=1, vram_gfn=VRAM, backing_gfn=BACKING, nr_pages=NR_PAGES)
+                serial = self.asker.start("create_region", request)
+                time.sleep(delay_ms / 1000)
+                self.domain.destroy()
+                reply, _ = self.asker.finish(serial)
+                if reply.status == pb.OK:
+                    self.assert_dead(reply.create_region.cookie)
+                else:
+                    # While it is dying its memory goes first, so that it may have looked empty.
+                    self.assertIn(reply.status, (pb.NO_DOMAIN, pb.CONFLICT), reply.message)
+                wait_for(lambda: not self.asker.regions(), "nothing remains", 20 * SLOWNESS)
+                self.host.clear_faults()
+                self.assert_domid_is_free()
+
+    def test_while_a_region_is_destroyed(self):
+        for i, delay_ms in enumerate((0, 5, 15, 30)):
+            with self.subTest(delay_ms):
+                if i:
+                    self.domain = self.add_domain(1)
+                cookie = self.create()
+                self.host.fault("relocate", 1, "every", "delay", 30000)
+                serial = self.asker.start("destroy_region", pb.DestroyRegion(cookie=cookie))
+                time.sleep(delay_ms / 1000)
+                self.domain.destroy()
+                reply, _ = self.asker.finish(serial)
+                self.assertIn(reply.status, (pb.OK, pb.NO_DOMAIN, pb.NOT_FOUND), reply.message)
+                wait_for(lambda: not self.asker.regions(), "nothing remains", 20 * SLOWNESS)
+                self.host.clear_faults()
+                self.assert_domid_is_free()
+
+    def test_while_snapshots_are_taken(self):
+        cookie = self.create()
+        statuses = []
+
+        def ask():
+            client = self.client()
+            try:
+                while True:
+                    client.snapshot(cookie, sync=True)
+            except protocol.Failed as failed:
+                statuses.append(failed.status)
+
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)
+        self.domain.destroy()
+        for thread in threads:
+            thread.join(20 * SLOWNESS)
+        self.assertEqual(len(statuses), 4, "each asker gets its answer")
+        self.assertLessEqual(set(statuses), {pb.NOT_FOUND, pb.NO_DOMAIN})
+        self.assert_domid_is_free()
+
+    def test_while_the_worker_is_dead(self):
+        """Nobody of that domain is there to say so in the log, and yet it is said."""
+        cookie = self.create()
+        reader = self.client()
+        log = self.open_log(reader.subscribe(cookie, 5000))
+        wait_for(lambda: log.state == region_log.TRACKED, "tracking begins")
+        self.host.fault("modified", 1, "every", "kill", "before")  # no other can start
+        os.kill(self.daemon.await_worker(1), 9)
+        self.domain.destroy()
+        self.assertEqual(reader.take_events("region_changed")[0].cookie, cookie)
+        wait_for(lambda: log.state == region_log.GONE, "the log says so")
+        self.assert_dead(cookie)
+        self.assert_domid_is_free()
+
+    def test_many_lives(self):
+        """A domid that is used again and again leaves nothing behind."""
+        for i in range(10):
+            if i:
+                self.domain = self.add_domain(1)
+            cookie = self.create()
+            self.domain.destroy()
+            self.assert_dead(cookie)
+            self.assert_domid_is_free()
+        self.assertEqual(self.daemon.role_pids("worker"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

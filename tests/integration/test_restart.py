@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The whole daemon ends, by request or not, and another one starts in the same directory."""
+
+import errno
+import os
+import struct
+import subprocess
+import unittest
+
+import region_log
+import xenvram_pb2 as pb
+from harness import SLOWNESS, SimTest, wait_for
+
+VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
+SLOT_BYTES = 256
+SLOT_HEAD = struct.Struct("<IHH")  # magic, version, length
+
+
+class Restart(SimTest):
+    def setUp(self):
+        super().setUp()
+        self.domain = self.add_domain(1)
+        self.before = self.domain.contents()
+        self.asker = self.client()
+        self.cookie = self.asker.create(1, VRAM, BACKING, NR_PAGES, cache_attr=pb.WC).cookie
+
+    def restart(self, end):
+        end()
+        self.daemon.start()
+        self.asker = self.client()
+
+    def assert_region_is_good(self, cookie=None):
+        cookie = cookie or self.cookie
+        region = self.asker.region(cookie)
+        self.assertEqual(
+            (region.state, region.domid, region.vram_gfn, region.backing_gfn, region.nr_pages),
+            (pb.ACTIVE, 1, VRAM, BACKING, NR_PAGES),
+        )
+        self.assertEqual((region.cache_attr, region.pinned, region.owner_uid), (pb.WC, True, os.getuid()))
+        self.assertEqual(region.subscriptions, 0)
+        dirty, since = self.asker.snapshot(cookie)
+        self.assertEqual(dirty, list(range(NR_PAGES)), "nobody knows what was drawn meanwhile")
+        self.assertEqual(self.asker.snapshot(cookie, since)[0], [])
+        log = self.open_log(self.asker.subscribe(cookie, period_us=5000))
+        wait_for(lambda: log.state == region_log.TRACKED, "it is tracked again")
+
+    def check_regions_are_found_again(self, end):
+        old = self.asker
+        for _ in range(3):
+            self.restart(end)
+            self.assert_region_is_good()
+        self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)
+        self.asker.destroy(self.cookie)
+        self.assert_contents(self.before, self.domain)
+        self.assertEqual(self.domain.pins(), [])
+        self.assertEqual(old.expect_close(), [])
+        self.restart(end)
+        self.assertEqual(self.asker.regions(), [], "destroyed once and for all")
+
+    def stop(self):
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_stopped(self):
+        self.check_regions_are_found_again(self.stop)
+
+    def test_killed(self):
+        self.check_regions_are_found_again(self.daemon.kill)
+
+    def test_stopping_stops_tracking(self):
+        self.asker.subscribe(self.cookie, period_us=5000)
+        wait_for(lambda: self.domain.tracked() is not None, "tracking begins")
+        self.stop()
+        self.assertIsNone(self.domain.tracked())
+        self.assertFalse(os.path.exists(self.daemon.socket), "the socket is left behind")
+        self.daemon.start()
+
+    def test_a_stuck_region(self):
+        self.host.fault("relocate", 1, "every", "fail", "EBUSY")
+        self.refused(pb.STUCK, errno.EBUSY, self.asker.destroy, self.cookie)
+        self.restart(self.stop)
+        self.assertEqual(self.asker.region(self.cookie).state, pb.REGION_STUCK)
+        self.host.clear_faults()
+        self.asker.destroy(self.cookie)
+        self.assert_contents(self.before, self.domain)
+
+    def test_the_domain_died_meanwhile(self):
+        self.stop()
+        self.domain.destroy()
+        self.daemon.start()
+        self.asker = self.client()
+        wait_for(lambda: not self.asker.regions(), "its region goes")
+        self.daemon.await_no_worker(1)
+        self.restart(self.stop)
+        self.assertEqual(self.asker.regions(), [])
+
+    def test_another_domain_took_its_domid_meanwhile(self):
+        self.stop()
+        self.domain.destroy()
+        domain = self.add_domain(1)
+        self.daemon.start()
+        self.asker = self.client()
+        wait_for(lambda: not self.asker.regions(), "the region of the dead one goes")
+        self.assert_contents(domain.contents(), domain)
+        before = domain.contents()
+        cookie = self.asker.create(1, VRAM, BACKING, NR_PAGES).cookie
+        self.assert_moved(before, domain, VRAM, BACKING, NR_PAGES)
+        self.asker.destroy(cookie)
+        self.assert_contents(before, domain)
+        self.assertEqual(len(domain.contents()), len(self.before))
+
+    # ---- the journal ----
+
+    def journal(self):
+        return os.path.join(self.daemon.directory, "journal")
+
+    def slot(self, index, data=None):
+        with open(self.journal(), "r+b") as file:
+            file.seek(index * SLOT_BYTES)
+            if data is None:
+                return file.read(SLOT_BYTES)
+            return file.write(data)
+
+    def test_a_record_of_a_newer_version_is_left_alone(self):
+        """An older daemon neither understands nor destroys it."""
+        self.stop()
+        magic, version, length = SLOT_HEAD.unpack_from(self.slot(0))
+        newer = SLOT_HEAD.pack(magic, version + 1, length) + self.slot(0)[SLOT_HEAD.size :]
+        self.slot(0, newer)
+        self.daemon.start()
+        self.asker = self.client()
+        self.assertEqual(self.asker.regions(), [])
+        self.add_domain(2)
+        cookies = [self.asker.create(2, VRAM + i * 64, BACKING + i * 64, 64).cookie for i in range(2)]
+        self.asker.destroy(cookies[0])
+        self.assertEqual(self.slot(0), newer)
+        # The newer one finds its region, and the other.
+        self.stop()
+        self.slot(0, SLOT_HEAD.pack(magic, version, length) + newer[SLOT_HEAD.size :])
+        self.daemon.start()
+        self.asker = self.client()
+        self.assertEqual(sorted(r.cookie for r in self.asker.regions()), sorted([self.cookie, cookies[1]]))
+        self.assert_region_is_good()
+
+    def test_a_damaged_record_is_passed_over(self):
+        other = self.asker.create(1, VRAM + 0x1000, BACKING + 0x100, 10).cookie
+        good = self.slot(0)
+        for offset in (6, 8, 16, 24, 32, 40, 44, 48):
+            with self.subTest(offset=offset):
+                self.stop()
+                self.slot(0, good[:offset] + b"\xff" * 8 + good[offset + 8 :])
+                self.daemon.start()
+                self.asker = self.client()
+                self.assertIn(other, [r.cookie for r in self.asker.regions()])
+        self.stop()
+        self.slot(0, good)
+        self.daemon.start()
+        self.asker = self.client()
+        self.assert_region_is_good()
+
+    def test_a_journal_of_garbage(self):
+        self.stop()
+        with open(self.journal(), "wb") as file:
+            file.write(b"garbage" * 100000)
+        self.daemon.start()
+        self.asker = self.client()
+        self.assertEqual(self.asker.regions(), [])
+        self.add_domain(2)
+        cookie = self.asker.create(2, VRAM, BACKING, NR_PAGES).cookie
+        self.restart(self.stop)
+        self.assertEqual([r.cookie for r in self.asker.regions()], [cookie])
+
+    # ---- starting ----
+
+    def run_another(self, *arguments):
+        return subprocess.run(
+            [self.build.xenvramd, *arguments],
+            env=self.daemon.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30 * SLOWNESS,
+        )
+
+    def test_two_in_one_directory(self):
+        done = self.run_another(*self.daemon.command[1:])
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another xenvramd", done.stderr)
+        self.assert_region_is_good()
+        self.client()
+
+    def test_a_user_that_does_not_exist(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become somebody else")
+        directory = os.path.join(self.directory, "other")
+        done = self.run_another("--socket", directory, "--broker-user", "nosuchuser")
+        self.assertEqual(done.returncode, 1)
+        for word in ("nosuchuser", "--broker-user"):
+            self.assertIn(word, done.stderr)
+        done = self.run_another("--socket", directory, "--broker-user", "root")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("root", done.stderr)
+
+    def test_a_worker_user_that_does_not_exist(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become somebody else")
+        self.stop()
+        arguments = self.daemon.command
+        self.daemon.command = [*arguments, "--worker-user", "nosuchuser"]
+        self.daemon.start()
+        self.asker = self.client()
+        self.add_domain(2)
+        message = self.refused(pb.INTERNAL, errno.ENOENT, self.asker.create, 2, VRAM, BACKING, NR_PAGES)
+        self.assertIn("nosuchuser", message)
+        # Nothing was lost by it.
+        self.daemon.command = arguments
+        self.restart(self.stop)
+        self.assert_region_is_good()
+
+    def test_no_xenstore(self):
+        environment = dict(self.daemon.environment, SIMXEN_HOST="/nonexistent")
+        done = subprocess.run(
+            [self.build.xenvramd, "--socket", os.path.join(self.directory, "other")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30 * SLOWNESS,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("xenstore", done.stderr)
+
+    def test_roles_are_somebody_else(self):
+        """What parses a client's bytes, or holds a handle of Xen, is not root."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can become somebody else")
+        for pid in (self.daemon.broker_pid(), self.daemon.worker_pid(1)):
+            with open(f"/proc/{pid}/status", encoding="ascii") as status:
+                fields = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+            for ids in ("Uid", "Gid"):
+                self.assertNotIn("0", fields[ids].split())
+            self.assertEqual(fields["Groups"].split(), [])
+            self.assertEqual(int(fields["CapEff"], 16), 0)
+            self.assertEqual(fields["NoNewPrivs"], "1")
+
+    def test_a_broker_has_no_handle_of_the_host(self):
+        links = []
+        pid = self.daemon.broker_pid()
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        self.assertNotIn(self.host.path, links)
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+            self.assertNotIn(self.host.path, maps.read())
+
+
+if __name__ == "__main__":
+    unittest.main()
