@@ -5,7 +5,7 @@
 #include "client/libxenvram/xenvram.h"
 
 #define PAGE_BYTES 4096u
-/* Of how many rectangles, the newest, each new one is tried to continue one downwards. */
+/* How many of the newest rectangles are looked at for one that the next continues downwards. */
 #define MERGE_DEPTH 16u
 
 struct rects {
@@ -39,10 +39,9 @@ static void extend(struct xenvram_rect *rect, const struct xenvram_rect *by)
 /* The rectangle that `below` continues, if any. */
 static struct xenvram_rect *find_upper(const struct rects *rects, const struct xenvram_rect *below)
 {
-	uint32_t end = rects->n - rects->coarse;
-	uint32_t begin = end > MERGE_DEPTH ? end - MERGE_DEPTH : 0;
+	uint32_t begin = rects->n > MERGE_DEPTH ? rects->n - MERGE_DEPTH : 0;
 
-	for (uint32_t i = end; i-- > begin;) {
+	for (uint32_t i = rects->n; i-- > begin;) {
 		struct xenvram_rect *rect = &rects->rect[i];
 		if (rect->x == below->x && rect->width == below->width && rect->y + rect->height == below->y)
 			return rect;

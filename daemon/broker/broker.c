@@ -20,6 +20,17 @@ uint64_t broker_new_id(struct broker *broker)
 	return ++broker->last_id;
 }
 
+static void serve(struct broker *broker)
+{
+	if (broker->base && region_table_init(&broker->regions, MAX_REGIONS) == 0 &&
+		supervisor_link_open(broker) == 0) {
+		broker->exit_status = 0;
+		event_base_dispatch(broker->base);
+	} else {
+		log_error("cannot start: %s", strerror(errno));
+	}
+}
+
 int broker_main(const struct role_options *options)
 {
 	struct broker broker = {.journal_fd = -1, .exit_status = ROLE_CANNOT_RUN};
@@ -29,15 +40,8 @@ int broker_main(const struct role_options *options)
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();
 	/* Before the first byte of anybody else's is read. */
-	if (privilege_drop(options->broker_user) < 0 || sandbox_enter(SANDBOX_BROKER) < 0)
-		return ROLE_CANNOT_RUN;
-	if (broker.base && region_table_init(&broker.regions, MAX_REGIONS) == 0 &&
-		supervisor_link_open(&broker) == 0) {
-		broker.exit_status = 0;
-		event_base_dispatch(broker.base);
-	} else {
-		log_error("cannot start: %s", strerror(errno));
-	}
+	if (privilege_drop(options->broker_user) == 0 && sandbox_enter(SANDBOX_BROKER) == 0)
+		serve(&broker);
 
 	connections_free_all(&broker);
 	region_table_deinit(&broker.regions);

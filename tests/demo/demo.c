@@ -33,7 +33,7 @@
 /* The picture is a part of the region, so that there are pages which must stay clean. */
 #define PICTURE_PAGES 3072u
 #define BAND_PAGES    48u
-#define PACE	      200000u
+#define PACE          200000u
 
 #define SCATTERED_PAGES  100u /* written in each of two goes */
 #define SCATTERED_FIRST  1024u
@@ -265,6 +265,45 @@ static void draw_a_few(struct guest_driver *guest, struct reader *fast, struct r
 	need(compare(slow, guest, before) == 2 * SCATTERED_PAGES, "the guest drew other pages");
 }
 
+static unsigned int count_seen(const struct reader *reader)
+{
+	unsigned int n = 0;
+	for (unsigned int i = 0; i < WORDS; i++)
+		n += __builtin_popcountll(reader->seen[i]);
+	return n;
+}
+
+/* What is written through a mapping in dom0 the hypervisor does not see; whoever wrote it says so. */
+static void write_from_outside(struct reader *fast, struct reader *slow, uint64_t cookie,
+	xenforeignmemory_handle *memory, uint32_t domid)
+{
+	static const struct xenvram_run written = {.first = SCATTERED_FIRST, .nr_pages = 3};
+
+	start_anew(fast);
+	start_anew(slow);
+	for (unsigned int i = 0; i < written.nr_pages; i++)
+		guest_memory_write(memory, domid, VRAM_GFN + written.first + i, 0xdeed0000u + i);
+	sync_log(fast->conn, cookie);
+	reader_read(fast);
+	need(count_seen(fast) == 0 || disturbed, "the hypervisor saw what dom0 wrote");
+	while (xenvram_mark_dirty(fast->conn, cookie, &written, 1) < 0) {
+		if (errno != EAGAIN || !disturbed)
+			fail_call(fast->conn, "mark_dirty");
+	}
+	reader_read(fast);
+	reader_read(slow);
+	for (unsigned int i = 0; i < written.nr_pages; i++) {
+		unsigned int page = written.first + i;
+		need(fast->seen[page / 64] & slow->seen[page / 64] & 1ull << page % 64,
+			"a reader was not told what dom0 wrote");
+	}
+	need((count_seen(fast) == written.nr_pages && count_seen(slow) == written.nr_pages) || disturbed,
+		"a reader was told more than what dom0 wrote");
+	printf("dom0 writes %" PRIu64
+	       " pages, which the hypervisor does not see, and says so: both readers know\n",
+		written.nr_pages);
+}
+
 /* Disturbed, a request may have been carried out although nobody said so: asked again until the region is
  * gone. */
 static void destroy(struct xenvram *conn, uint64_t cookie)
@@ -333,6 +372,7 @@ int main(int argc, char **argv)
 	reader_init(&slow, "B", argv[2], cookie, 500000);
 	paint(&guest, &fast, &slow, cookie, seconds, argv + 4, argc - 4);
 	draw_a_few(&guest, &fast, &slow, cookie);
+	write_from_outside(&fast, &slow, cookie, memory, domid);
 	reader_deinit(&slow);
 	reader_deinit(&fast);
 

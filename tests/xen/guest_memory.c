@@ -12,12 +12,13 @@
 #define BATCH      256u
 
 /* Maps up to BATCH pages from gfn on; errors[i] is 0 for each that is populated. */
-static void *map_batch(xenforeignmemory_handle *memory, uint32_t domid, uint64_t gfn, size_t n, int *errors)
+static void *map_batch(
+	xenforeignmemory_handle *memory, uint32_t domid, int protection, uint64_t gfn, size_t n, int *errors)
 {
 	xen_pfn_t gfns[BATCH];
 	for (size_t i = 0; i < n; i++)
 		gfns[i] = gfn + i;
-	void *map = xenforeignmemory_map(memory, domid, PROT_READ, n, gfns, errors);
+	void *map = xenforeignmemory_map(memory, domid, protection, n, gfns, errors);
 	if (!map)
 		err(1, "cannot map gfn 0x%" PRIx64 " of domain %u", gfn, domid);
 	return map;
@@ -33,7 +34,7 @@ struct page_copies *guest_memory_copy(
 	for (size_t done = 0; done < n; done += BATCH) {
 		size_t batch = n - done < BATCH ? n - done : BATCH;
 		int errors[BATCH];
-		void *map = map_batch(memory, domid, first_gfn + done, batch, errors);
+		void *map = map_batch(memory, domid, PROT_READ, first_gfn + done, batch, errors);
 		for (size_t i = 0; i < batch; i++) {
 			if (errors[i])
 				errx(1, "gfn 0x%" PRIx64 " of domain %u is not there: %s",
@@ -57,13 +58,23 @@ size_t guest_memory_compare(const struct page_copies *a, const struct page_copie
 	return n_different;
 }
 
+void guest_memory_write(xenforeignmemory_handle *memory, uint32_t domid, uint64_t gfn, uint32_t value)
+{
+	int error;
+	volatile uint32_t *page = map_batch(memory, domid, PROT_READ | PROT_WRITE, gfn, 1, &error);
+	if (error)
+		errx(1, "gfn 0x%" PRIx64 " of domain %u is not there: %s", gfn, domid, strerror(-error));
+	page[0] = value;
+	xenforeignmemory_unmap(memory, (void *)page, 1);
+}
+
 bool guest_memory_is_hole(xenforeignmemory_handle *memory, uint32_t domid, uint64_t first_gfn, size_t n)
 {
 	for (size_t done = 0; done < n; done += BATCH) {
 		size_t batch = n - done < BATCH ? n - done : BATCH;
 		int errors[BATCH];
 		xenforeignmemory_unmap(
-			memory, map_batch(memory, domid, first_gfn + done, batch, errors), batch);
+			memory, map_batch(memory, domid, PROT_READ, first_gfn + done, batch, errors), batch);
 		for (size_t i = 0; i < batch; i++) {
 			if (errors[i] == 0)
 				return false;

@@ -20,6 +20,9 @@ struct page_copies *guest_memory_copy(
 /* How many pages differ; prints the first. */
 size_t guest_memory_compare(const struct page_copies *a, const struct page_copies *b);
 
+/* Writes word 0 of the page through a mapping, as a device model would. */
+void guest_memory_write(xenforeignmemory_handle *memory, uint32_t domid, uint64_t gfn, uint32_t value);
+
 /* Is none of the n gfns populated? */
 bool guest_memory_is_hole(xenforeignmemory_handle *memory, uint32_t domid, uint64_t first_gfn, size_t n);
 
