@@ -94,6 +94,7 @@ static int check_mark_dirty(const Xenvram__V1__MarkDirty *mark, struct failure *
 	if (mark->n_runs == 0 || mark->n_runs > MAX_MARKED_RUNS)
 		return failure_set(
 			failure, INVALID, EINVAL, "%zu runs are not in 1..%u", mark->n_runs, MAX_MARKED_RUNS);
+	uint64_t end = 0; /* so that no request costs more than its region is long */
 	for (size_t i = 0; i < mark->n_runs; i++) {
 		const Xenvram__V1__Run *run = mark->runs[i];
 		if (run->nr_pages == 0 || run->nr_pages > MAX_REGION_PAGES || run->first >= MAX_REGION_PAGES)
@@ -101,6 +102,11 @@ static int check_mark_dirty(const Xenvram__V1__MarkDirty *mark, struct failure *
 				"run %zu: page %" PRIu64 " + %" PRIu64
 				" pages lies in no region of at most %llu",
 				i, run->first, run->nr_pages, MAX_REGION_PAGES);
+		if (run->first < end)
+			return failure_set(failure, INVALID, EINVAL,
+				"run %zu begins at page %" PRIu64 ", before the end of the one before it", i,
+				run->first);
+		end = run->first + run->nr_pages;
 	}
 	return 0;
 }

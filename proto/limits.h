@@ -28,10 +28,13 @@
 #define MAX_REGIONS            1024u /* on the host; also the slots of the journal */
 #define MAX_REGIONS_PER_DOMAIN 16u
 
-#define MAX_CONNECTIONS                  512u
-#define MAX_CONNECTIONS_PER_UID          256u
-#define MAX_REQUESTS_IN_FLIGHT           32u            /* per connection; reading pauses beyond it */
-#define MAX_QUEUED_BYTES                 (256u * 1024u) /* per connection, replies and events together */
+#define MAX_CONNECTIONS 512u
+/* Left free for root, so that others cannot lock an administrator out. */
+#define MIN_CONNECTIONS_FOR_ROOT 8u
+#define MAX_CONNECTIONS_PER_UID  256u
+#define MAX_REQUESTS_IN_FLIGHT   32u /* per connection; reading pauses beyond it */
+/* Of a connection: the largest replies to all requests in flight fit, and some events. */
+#define MAX_QUEUED_BYTES                 ((MAX_REQUESTS_IN_FLIGHT + 4u) * MAX_MESSAGE_BYTES)
 #define MAX_SUBSCRIPTIONS_PER_CONNECTION 64u
 #define MAX_SUBSCRIPTIONS_PER_DOMAIN     256u
 
@@ -43,6 +46,11 @@
 
 /* Runs of pages that one MarkDirty may name. */
 #define MAX_MARKED_RUNS 1024u
+
+/* Commands that a domain's worker has not answered; beyond it clients are told to ask again. */
+#define MAX_COMMANDS_PER_DOMAIN 1024u
+/* Listening sockets that systemd may hand over; with the journal they go in one message. */
+#define MAX_LISTENERS 3
 
 /* List replies are paged. */
 #define MAX_LISTED 256u

@@ -13,9 +13,8 @@
 
 #include "daemon/broker/region_table.h"
 #include "daemon/common/channel.h"
+#include "daemon/common/log.h"
 #include "proto/internal.pb-c.h"
-
-#define MAX_LISTENING 3
 
 struct broker;
 struct connection;
@@ -30,6 +29,7 @@ struct domain {
 	struct channel *worker; /* NULL: not there, or being started again */
 	uint64_t last_serial;
 	TAILQ_HEAD(, command) commands; /* with the worker, unanswered */
+	unsigned int n_commands;
 };
 
 /* ---- the root ---- */
@@ -38,14 +38,15 @@ struct broker {
 	struct event_base *base;
 	struct channel *supervisor;
 	int journal_fd;
-	struct event *listening[MAX_LISTENING];
+	struct event *listening[MAX_LISTENERS];
 	struct event *accept_again; /* after descriptors ran out */
 	unsigned int n_listening;
 	struct region_table regions;
 	LIST_HEAD(, domain) domains;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;
-	uint64_t last_id; /* of connections and subscriptions */
+	uint64_t last_id;             /* of connections and subscriptions */
+	struct log_rate client_lines; /* about what clients do wrong */
 	int exit_status;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/broker/regions.h"
 #include "daemon/broker/requests.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
@@ -100,6 +101,7 @@ static void connection_free(struct connection *connection)
 	struct broker *broker = connection->broker;
 	while (!LIST_EMPTY(&connection->subscriptions))
 		subscription_end(broker, LIST_FIRST(&connection->subscriptions));
+	regions_forget_connection(broker, connection->id);
 	supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, connection->id);
 	channel_free(connection->channel);
 	LIST_REMOVE(connection, link);
@@ -134,15 +136,17 @@ static void on_close(void *owner, int error)
 {
 	struct connection *connection = owner;
 	if (error)
-		log_warning("connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id,
+		log_limited(&connection->broker->client_lines,
+			"connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id,
 			connection->peer.uid, connection->peer.pid, close_reason(error));
 	connection_free(connection);
 }
 
 void connection_close(struct connection *connection, const char *reason)
 {
-	log_warning("connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id,
-		connection->peer.uid, connection->peer.pid, reason);
+	log_limited(&connection->broker->client_lines,
+		"connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id, connection->peer.uid,
+		connection->peer.pid, reason);
 	channel_close(connection->channel, 0);
 }
 
@@ -246,9 +250,10 @@ int connection_accept(struct broker *broker, int listening_fd)
 		return -1;
 
 	unsigned int of_uid = count_of_uid(broker, connection->peer.uid);
-	if (broker->n_connections > MAX_CONNECTIONS) {
+	unsigned int max = MAX_CONNECTIONS - (connection->peer.uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT);
+	if (broker->n_connections > max) {
 		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
-			"%u connections are open, the most allowed", MAX_CONNECTIONS);
+			"%u connections are open, the most allowed to uid %u", max, connection->peer.uid);
 		refuse(connection, &failure);
 	} else if (of_uid > MAX_CONNECTIONS_PER_UID) {
 		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,

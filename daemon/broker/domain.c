@@ -57,6 +57,7 @@ static void drop_commands(struct domain *domain)
 	while (!TAILQ_EMPTY(&domain->commands)) {
 		struct command *command = TAILQ_FIRST(&domain->commands);
 		TAILQ_REMOVE(&domain->commands, command, link);
+		domain->n_commands--;
 		regions_command_lost(domain->broker, &command->asker);
 		free(command);
 	}
@@ -91,7 +92,7 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 {
 	struct command *pending = malloc(sizeof(*pending));
 	if (!pending) {
-		/* The worker is started again in vain, but nothing is forgotten: all is sent anew. */
+		/* With a new worker everything is sent anew. */
 		log_error("out of memory for a command to the worker of domain %u", domain->domid);
 		channel_close(domain->worker, ENOMEM);
 		return;
@@ -104,7 +105,17 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 		.asker = asker ? *asker : (struct asker){0},
 	};
 	TAILQ_INSERT_TAIL(&domain->commands, pending, link);
+	domain->n_commands++;
 	channel_send(domain->worker, &command->base, &fd, fd >= 0 ? 1 : 0);
+}
+
+int domain_admit_command(const struct domain *domain, struct failure *failure)
+{
+	if (domain->n_commands < MAX_COMMANDS_PER_DOMAIN)
+		return 0;
+	return failure_set(failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+		"the worker of domain %u has %u commands to do, at most %u are allowed; ask again",
+		domain->domid, domain->n_commands, MAX_COMMANDS_PER_DOMAIN);
 }
 
 static void done(struct domain *domain, const Xenvram__Internal__Done *done)
@@ -121,6 +132,7 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	}
 	struct command answered = *command;
 	TAILQ_REMOVE(&domain->commands, command, link);
+	domain->n_commands--;
 	free(command);
 	struct region *region = region_table_find(&domain->broker->regions, answered.cookie);
 	if (region)

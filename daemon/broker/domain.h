@@ -19,6 +19,9 @@ void domain_free_all(struct broker *broker);
 /* Its worker is there; takes fd over. Regions are brought up to date with it. */
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd);
 
+/* May a client add to what the worker has to do? 0, or -1 with RETRY. */
+int domain_admit_command(const struct domain *domain, struct failure *failure);
+
 /*
  * Sends a command about the region to the worker; the answer comes to regions_done, with the asker, or to
  * regions_command_lost. `command` gets its serial here. The worker must be there. asker NULL: nobody asks.

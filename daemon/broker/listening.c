@@ -15,27 +15,34 @@ static void on_accept_again(evutil_socket_t fd, short what, void *data)
 	listening_start(data);
 }
 
-static void pause_listening(struct broker *broker)
+static void pause_listening(struct broker *broker, unsigned int pause_ms)
 {
-	static const struct timeval a_second = {.tv_sec = 1};
+	struct timeval pause = {.tv_sec = pause_ms / 1000, .tv_usec = pause_ms % 1000 * 1000};
 
-	log_error("no client can be accepted for a second: %s", strerror(errno));
 	for (unsigned int i = 0; i < broker->n_listening; i++)
 		event_del(broker->listening[i]);
-	event_add(broker->accept_again, &a_second);
+	event_add(broker->accept_again, &pause);
 }
 
 static void on_listening(evutil_socket_t fd, short what, void *data)
 {
+	struct broker *broker = data;
+
 	(void)what;
-	if (connection_accept(data, fd) == 0)
+	/* Every connection is handed to the supervisor for safe keeping: it sets the pace. */
+	if (channel_is_backed_up(broker->supervisor)) {
+		pause_listening(broker, 10);
+		return;
+	}
+	if (connection_accept(broker, fd) == 0)
 		return;
 	switch (errno) {
 	case EMFILE:
 	case ENFILE:
 	case ENOMEM:
 	case ENOBUFS:
-		pause_listening(data);
+		log_error("no client can be accepted for a second: %s", strerror(errno));
+		pause_listening(broker, 1000);
 		break;
 	default:
 		break; /* the client went away meanwhile */
@@ -47,7 +54,9 @@ void listening_add(struct broker *broker, int fd)
 	if (!broker->accept_again)
 		broker->accept_again = evtimer_new(broker->base, on_accept_again, broker);
 	struct event *event = NULL;
-	if (broker->n_listening < MAX_LISTENING && broker->accept_again)
+	/* systemd hands them over in blocking mode. */
+	if (broker->n_listening < MAX_LISTENERS && broker->accept_again &&
+		evutil_make_socket_nonblocking(fd) == 0)
 		event = event_new(broker->base, fd, EV_READ | EV_PERSIST, on_listening, broker);
 	if (!event) {
 		log_error("a listening socket cannot be used");

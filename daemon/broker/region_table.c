@@ -163,6 +163,11 @@ void region_table_remove(struct region_table *table, struct region *region)
 	LIST_REMOVE(region, link);
 	table->slots[region->slot] = 0;
 	table->n_regions--;
+	while (!STAILQ_EMPTY(&region->poll_waiters)) {
+		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters);
+		STAILQ_REMOVE_HEAD(&region->poll_waiters, link);
+		free(waiter);
+	}
 	region_log_unmap(&region->log);
 	fd_close(region->log_fd);
 	free(region);

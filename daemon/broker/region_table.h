@@ -100,7 +100,7 @@ struct region *region_table_add(
 /* The slot holds what this build does not know: no region is put there. */
 void region_table_reserve(struct region_table *table, unsigned int slot);
 struct region *region_table_find(const struct region_table *table, uint64_t cookie);
-/* Unlinks and frees it; subscriptions and waiters must be gone. */
+/* Unlinks and frees it; its subscriptions must be gone. */
 void region_table_remove(struct region_table *table, struct region *region);
 
 unsigned int region_table_count(const struct region_table *table, uint32_t domid);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
@@ -29,7 +30,6 @@ static void send_region(struct region *region, CommandCase what)
 	packed.nr_pages = record->nr_pages;
 	packed.cache_attr = record->cache_attr;
 	packed.require_cache_attr = record->require_cache_attr;
-	packed.pinned = record->pinned;
 	packed.placed = record->placed;
 	packed.adopted = record->adopted;
 	command.what_case = what;
@@ -79,6 +79,19 @@ static void attach(struct region *region)
 	send_poll(region);
 }
 
+/*
+ * A region that had a log before has readers with cursors, and all that they have not seen must lie above
+ * them: the time since boot in nanoseconds has gone further than any count of generations.
+ */
+static uint64_t first_generation(const struct region *region)
+{
+	struct timespec now;
+	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING)
+		return 1;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
 void regions_advance(struct region *region)
 {
 	struct domain *domain = region->domain;
@@ -87,7 +100,7 @@ void regions_advance(struct region *region)
 		return;
 	if (region->log_fd < 0) {
 		if (!region->log_requested)
-			supervisor_create_log(domain->broker, &region->record);
+			supervisor_create_log(domain->broker, &region->record, first_generation(region));
 		region->log_requested = true;
 		return;
 	}
@@ -129,6 +142,21 @@ void regions_poll(struct region *region, const struct asker *asker, uint64_t sin
 	STAILQ_INSERT_TAIL(&region->poll_waiters, waiter, link);
 	domain_want_worker(region->domain);
 	send_poll(region);
+}
+
+void regions_forget_connection(struct broker *broker, uint64_t connection)
+{
+	struct region *region;
+	LIST_FOREACH(region, &broker->regions.regions, link) {
+		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters), *next;
+		for (; waiter; waiter = next) {
+			next = STAILQ_NEXT(waiter, link);
+			if (waiter->asker.connection != connection)
+				continue;
+			STAILQ_REMOVE(&region->poll_waiters, waiter, poll_waiter, link);
+			free(waiter);
+		}
+	}
 }
 
 static void succeed(struct broker *broker, const struct asker *asker)
@@ -249,6 +277,8 @@ static void on_checked(struct broker *broker, struct region *region, const struc
 static void on_created(struct broker *broker, struct region *region, const Xenvram__Internal__Done *done,
 	const struct failure *failure)
 {
+	struct failure unwritten;
+
 	if (failure && failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
 		asker_fail(broker, &region->asker, failure);
 		regions_remove(broker, region, failure->text);
@@ -262,7 +292,13 @@ static void on_created(struct broker *broker, struct region *region, const Xenvr
 	region->record.placed = true;
 	region->record.pinned = done->pinned;
 	region->step = REGION_STEP_AT_WORK;
-	regions_journal(broker, region);
+	if (regions_journal(broker, region) < 0) {
+		/* The next broker would undo it: rather now, while somebody is told. */
+		failure_set(&unwritten, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the journal cannot be written: %s", strerror(errno));
+		regions_undo_creation(broker, region, &unwritten);
+		return;
+	}
 	log_info("domain %u: region 0x%" PRIx64 ": gfn 0x%" PRIx64 " + %" PRIu64 " pages from 0x%" PRIx64
 		 ", uid %u%s%s",
 		region->record.domid, region->record.cookie, region->record.vram_gfn, region->record.nr_pages,

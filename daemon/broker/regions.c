@@ -149,7 +149,9 @@ void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
 {
 	_cleanup_close_ int log_fd = fd;
 	struct region *region = region_table_find(&broker->regions, cookie);
+	Xenvram__Internal__Failure unusable = XENVRAM__INTERNAL__FAILURE__INIT;
 
+	unusable.status = XENVRAM__V1__STATUS__INTERNAL;
 	if (!region) {
 		/* Made for a request of an earlier broker, or destroyed meanwhile. */
 		supervisor_drop_log(broker, cookie);
@@ -157,7 +159,9 @@ void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
 	}
 	region_log_unmap(&region->log);
 	if (region_log_map(&region->log, log_fd) < 0 || region->log.nr_pages != region->record.nr_pages) {
-		log_error("the log of region 0x%" PRIx64 " cannot be used: %s", cookie, strerror(errno));
+		unusable.os_error = errno;
+		unusable.message = strerror(errno);
+		regions_log_failed(broker, cookie, &unusable);
 		return;
 	}
 	region->log_fd = fd_steal(&log_fd);
@@ -184,9 +188,27 @@ void regions_log_failed(struct broker *broker, uint64_t cookie, const Xenvram__I
 	fail_and_remove(broker, region, &failure);
 }
 
+/* Regions of a domain that is no more, whose domid another one has now. */
+static void remove_strangers(struct broker *broker, const struct domain *domain, const char *uuid)
+{
+	struct region *region, *next;
+	struct failure failure;
+
+	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
+		"domain %u is another one now (%s); the region's is gone", domain->domid, uuid);
+	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
+		if (region->domain == domain && *region->record.uuid &&
+			strcmp(region->record.uuid, uuid) != 0)
+			fail_and_remove(broker, region, &failure);
+	}
+}
+
 void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd)
 {
 	struct domain *domain = domain_find(broker, domid);
+	if (domain)
+		remove_strangers(broker, domain, uuid);
+	domain = domain_find(broker, domid); /* it goes with its last region */
 	if (domain) {
 		domain_meet_worker(domain, uuid, fd);
 	} else {
@@ -204,6 +226,10 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		if (region->record.domid != domid)
 			continue;
+		if (failure.status == XENVRAM__V1__STATUS__NO_DOMAIN) {
+			fail_and_remove(broker, region, &failure);
+			continue;
+		}
 		switch (region->record.state) {
 		case XENVRAM__V1__REGION_STATE__CREATING:
 			fail_and_remove(broker, region, &failure);

@@ -51,6 +51,8 @@ void regions_worker_lost(struct domain *domain);
 
 /* Answers the asker with a snapshot after a poll of the hypervisor. */
 void regions_poll(struct region *region, const struct asker *asker, uint64_t since);
+/* Nobody waits for polls on this connection any more. */
+void regions_forget_connection(struct broker *broker, uint64_t connection);
 /* Answers all who wait for a poll: with snapshots, or with the failure if there is one. */
 void regions_answer_polls(struct broker *broker, struct region *region, const struct failure *failure);
 /*

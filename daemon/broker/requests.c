@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
 #include "daemon/broker/listing.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/snapshot.h"
@@ -70,17 +71,20 @@ static void handle_list_domains(struct broker *broker, struct connection *connec
 	listing_domains(broker, asker, request->list_domains);
 }
 
-/* The region, if it is one that has a log in use; else the asker is told. */
-static struct region *require_log(struct broker *broker, const struct asker *asker, uint64_t cookie)
+/* The region, if its worker can be asked about it now; else the asker is told. */
+static struct region *require_at_work(struct broker *broker, const struct asker *asker, uint64_t cookie)
 {
 	struct region *region = regions_require(broker, asker, cookie);
 	struct failure failure;
 
-	if (!region || (region->record.state != XENVRAM__V1__REGION_STATE__CREATING &&
-			       region->record.state != XENVRAM__V1__REGION_STATE__DESTROYING))
+	if (!region)
+		return NULL;
+	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING ||
+		region->record.state == XENVRAM__V1__REGION_STATE__DESTROYING)
+		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
+			"region 0x%" PRIx64 " is being created or destroyed", cookie);
+	else if (domain_admit_command(region->domain, &failure) == 0)
 		return region;
-	failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
-		"region 0x%" PRIx64 " is being created or destroyed", cookie);
 	asker_fail(broker, asker, &failure);
 	return NULL;
 }
@@ -90,7 +94,7 @@ static void handle_snapshot(struct broker *broker, struct connection *connection
 	const Request *request)
 {
 	const Xenvram__V1__Snapshot *snapshot = request->snapshot;
-	struct region *region = require_log(broker, asker, snapshot->cookie);
+	struct region *region = require_at_work(broker, asker, snapshot->cookie);
 
 	(void)connection;
 	if (!region)
@@ -128,7 +132,7 @@ static void handle_unsubscribe(struct broker *broker, struct connection *connect
 static void handle_mark_dirty(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
-	struct region *region = require_log(broker, asker, request->mark_dirty->cookie);
+	struct region *region = require_at_work(broker, asker, request->mark_dirty->cookie);
 	(void)connection;
 	if (region)
 		regions_mark(region, asker, request->mark_dirty->runs, request->mark_dirty->n_runs);
@@ -137,7 +141,7 @@ static void handle_mark_dirty(struct broker *broker, struct connection *connecti
 static void handle_refresh(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
-	struct region *region = require_log(broker, asker, request->refresh->cookie);
+	struct region *region = require_at_work(broker, asker, request->refresh->cookie);
 	(void)connection;
 	if (region)
 		regions_mark(region, asker, NULL, 0);

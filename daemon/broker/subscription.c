@@ -117,6 +117,8 @@ static int admit(const struct broker *broker, const struct connection *connectio
 	if (region->log_fd < 0)
 		return failure_set(failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
 			"the log of region 0x%" PRIx64 " is not there yet; ask again", region->record.cookie);
+	if (domain_admit_command(region->domain, failure) < 0)
+		return -1;
 	if (of_connection >= MAX_SUBSCRIPTIONS_PER_CONNECTION)
 		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
 			"this connection has %u subscriptions, at most %u are allowed", of_connection,

@@ -56,12 +56,14 @@ static void tell_log(
 	tell(broker, &message, -1);
 }
 
-void supervisor_create_log(struct broker *broker, const struct region_record *record)
+void supervisor_create_log(
+	struct broker *broker, const struct region_record *record, uint64_t first_generation)
 {
 	Xenvram__Internal__LogRef ref = XENVRAM__INTERNAL__LOG_REF__INIT;
 	ref.cookie = record->cookie;
 	ref.domid = record->domid;
 	ref.nr_pages = record->nr_pages;
+	ref.first_generation = first_generation;
 	tell_log(broker, XENVRAM__INTERNAL__FROM_BROKER__WHAT_CREATE_LOG, &ref);
 }
 

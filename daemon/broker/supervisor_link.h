@@ -11,7 +11,8 @@ int supervisor_link_open(struct broker *broker);
 void supervisor_ready(struct broker *broker);
 void supervisor_open_worker(struct broker *broker, uint32_t domid, const char *uuid);
 void supervisor_close_worker(struct broker *broker, uint32_t domid);
-void supervisor_create_log(struct broker *broker, const struct region_record *record);
+void supervisor_create_log(
+	struct broker *broker, const struct region_record *record, uint64_t first_generation);
 void supervisor_drop_log(struct broker *broker, uint64_t cookie);
 /* Keeps the state and a duplicate of fd (-1: none) for the next broker. */
 void supervisor_keep(struct broker *broker, Xenvram__Internal__KeptKind kind, uint64_t id,

@@ -262,6 +262,11 @@ void channel_close(struct channel *channel, int error)
 	schedule_close(channel, error);
 }
 
+bool channel_is_backed_up(const struct channel *channel)
+{
+	return !STAILQ_EMPTY(&channel->queue);
+}
+
 void channel_hold(struct channel *channel, bool held)
 {
 	channel->held = held;

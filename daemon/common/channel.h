@@ -46,6 +46,9 @@ void channel_send(
 /* Nothing more is read or sent; on_close comes soon, with `error`. What the socket took still arrives. */
 void channel_close(struct channel *channel, int error);
 
+/* Is anything waiting for the peer to read? */
+bool channel_is_backed_up(const struct channel *channel);
+
 /* While held nothing more is read; what is queued still goes out. */
 void channel_hold(struct channel *channel, bool held);
 

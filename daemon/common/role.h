@@ -7,6 +7,8 @@
 
 /* The channel to the supervisor that a broker or worker is started with. */
 #define ROLE_CHANNEL_FD 3
+/* The lock of the runtime directory, which lasts as long as any role. */
+#define ROLE_LOCK_FD 4
 
 /* Exit status of a role that could not run and would not the next time either. */
 #define ROLE_CANNOT_RUN 3

@@ -2,6 +2,7 @@
 #include "daemon/supervisor/children.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -74,7 +75,8 @@ static char **make_environment(void)
 	return environment;
 }
 
-static int spawn(struct child *child, const char *role, const struct role_options *options, int channel_fd)
+static int spawn(struct child *child, const char *role, const struct role_options *options, int channel_fd,
+	int lock_fd)
 {
 	char role_argument[32], domid_argument[32];
 	snprintf(role_argument, sizeof(role_argument), "--role=%s", role);
@@ -85,10 +87,15 @@ static int spawn(struct child *child, const char *role, const struct role_option
 	_cleanup_free_ char **environment = make_environment();
 	if (!environment)
 		return -1;
+	/* Everything else is close-on-exec. Copies above both targets, so that none overwrites the other. */
+	_cleanup_close_ int channel_copy = fcntl(channel_fd, F_DUPFD_CLOEXEC, ROLE_LOCK_FD + 1);
+	_cleanup_close_ int lock_copy = fcntl(lock_fd, F_DUPFD_CLOEXEC, ROLE_LOCK_FD + 1);
+	if (channel_copy < 0 || lock_copy < 0)
+		return -1;
 	posix_spawn_file_actions_t actions;
 	posix_spawn_file_actions_init(&actions);
-	/* Everything else is close-on-exec. */
-	posix_spawn_file_actions_adddup2(&actions, channel_fd, ROLE_CHANNEL_FD);
+	posix_spawn_file_actions_adddup2(&actions, channel_copy, ROLE_CHANNEL_FD);
+	posix_spawn_file_actions_adddup2(&actions, lock_copy, ROLE_LOCK_FD);
 	int error = posix_spawn(
 		&child->pid, "/proc/self/exe", &actions, NULL, (char *const *)arguments, environment);
 	posix_spawn_file_actions_destroy(&actions);
@@ -101,22 +108,22 @@ static int spawn(struct child *child, const char *role, const struct role_option
 }
 
 int child_start(struct child *child, struct event_base *base, const char *role,
-	const struct role_options *options, const struct channel_ops *ops, void *owner)
+	const struct role_options *options, int lock_fd, const struct channel_ops *ops, void *owner)
 {
 	int pair[2];
+	child->started_ns = now_ns();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		log_error("cannot make a channel to a %s: %s", role, strerror(errno));
 		return -1;
 	}
 	_cleanup_close_ int theirs = pair[1];
 	struct channel *channel = channel_new(base, pair[0], CHANNEL_ROLE, ops, owner);
-	if (!channel || spawn(child, role, options, theirs) < 0) {
+	if (!channel || spawn(child, role, options, theirs, lock_fd) < 0) {
 		log_error("cannot start a %s: %s", role, strerror(errno));
-		channel_free(channel);
+		channel_free(channel); /* keeps errno */
 		return -1;
 	}
 	child->channel = channel;
-	child->started_ns = now_ns();
 	return 0;
 }
 

@@ -25,11 +25,11 @@ int child_init(struct child *child, struct event_base *base,
 void child_deinit(struct child *child);
 
 /*
- * Starts the role; its channel is ready to be sent to at once. 0, or -1 with errno and a line in the
- * log.
+ * Starts the role, which also gets a copy of lock_fd; its channel is ready to be sent to at once. 0, or -1
+ * with errno and a line in the log.
  */
 int child_start(struct child *child, struct event_base *base, const char *role,
-	const struct role_options *options, const struct channel_ops *ops, void *owner);
+	const struct role_options *options, int lock_fd, const struct channel_ops *ops, void *owner);
 
 /* The process was reaped with this wait status: says so in the log, and forgets it. */
 void child_reaped(struct child *child, const char *what, int status);

@@ -21,37 +21,43 @@ static int fail(const char *what, const char *path)
 	return -1;
 }
 
-/* The roles of a supervisor that was killed end soon after it; give them that long. */
-static int lock(int fd)
+static int open_in(const char *directory, const char *name)
+{
+	char path[4096];
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return fail("cannot use the directory", directory);
+	}
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? fail("cannot open", path) : fd;
+}
+
+/* Tries for so long, 50 ms at a time. -1 with errno, EWOULDBLOCK when somebody still holds it. */
+static int lock(int fd, unsigned int attempts)
 {
 	static const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
-	for (unsigned int attempts = 60; attempts > 0; attempts--) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK)
-			return -1;
+	int rc;
+	while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && --attempts > 0)
 		nanosleep(&pause, NULL);
-	}
-	errno = EWOULDBLOCK;
-	return -1;
+	return rc;
 }
 
 /*
- * The journal's lock says whether another supervisor lives in this directory; it is shared by every
- * descriptor of this open file, so it lasts as long as one of our roles does.
+ * Two locks: the supervisor's own, and one that every role of it has, which is free when the last one has
+ * ended. A worker that is still moving pages for a supervisor that was killed must not meet one that puts
+ * them back, and may need as long as its hypercalls do.
  */
-static int open_journal(struct listener *listener, const char *directory)
+static int open_directory(struct listener *listener, const char *directory)
 {
-	char path[4096];
-	if (snprintf(path, sizeof(path), "%s/journal", directory) >= (int)sizeof(path)) {
-		errno = ENAMETOOLONG;
-		return fail("cannot open the journal in", directory);
-	}
-	listener->journal_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (listener->journal_fd < 0)
-		return fail("cannot open the journal", path);
-	if (lock(listener->journal_fd) < 0)
-		return fail("another xenvramd uses the journal", path);
+	listener->lock_fd = open_in(directory, "lock");
+	listener->roles_lock_fd = open_in(directory, "roles.lock");
+	listener->journal_fd = open_in(directory, "journal");
+	if (listener->lock_fd < 0 || listener->roles_lock_fd < 0 || listener->journal_fd < 0)
+		return -1;
+	if (lock(listener->lock_fd, 1) < 0)
+		return fail("another xenvramd uses", directory);
+	if (lock(listener->roles_lock_fd, 30 * 20) < 0)
+		return fail("roles of an earlier xenvramd still work in", directory);
 	return 0;
 }
 
@@ -63,7 +69,7 @@ static int make_socket(struct listener *listener, const char *directory)
 		errno = ENAMETOOLONG;
 		return fail("cannot listen in", directory);
 	}
-	/* Ours by the journal's lock: whatever is there is a leftover. */
+	/* Ours by the lock: whatever is there is a leftover. */
 	if (unlink(address.sun_path) < 0 && errno != ENOENT)
 		return fail("cannot remove the old socket", address.sun_path);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -103,18 +109,18 @@ static int take_from_systemd(struct listener *listener)
 
 int listener_open(struct listener *listener, const char *socket_dir)
 {
-	*listener = (struct listener){.journal_fd = -1};
+	*listener = (struct listener){.journal_fd = -1, .lock_fd = -1, .roles_lock_fd = -1};
 	if (!socket_dir) {
 		const char *directory = getenv("RUNTIME_DIRECTORY");
 		if (!directory) {
 			log_error("RUNTIME_DIRECTORY is not set: the unit must have RuntimeDirectory=");
 			return -1;
 		}
-		return open_journal(listener, directory) < 0 ? -1 : take_from_systemd(listener);
+		return open_directory(listener, directory) < 0 ? -1 : take_from_systemd(listener);
 	}
 	if (mkdir(socket_dir, 0755) < 0 && errno != EEXIST)
 		return fail("cannot make the directory", socket_dir);
-	return open_journal(listener, socket_dir) < 0 ? -1 : make_socket(listener, socket_dir);
+	return open_directory(listener, socket_dir) < 0 ? -1 : make_socket(listener, socket_dir);
 }
 
 void listener_close(struct listener *listener)
@@ -125,5 +131,7 @@ void listener_close(struct listener *listener)
 	for (unsigned int i = 0; i < listener->n_fds; i++)
 		fd_close(listener->fds[i]);
 	fd_close(listener->journal_fd);
-	*listener = (struct listener){.journal_fd = -1};
+	fd_close(listener->lock_fd);
+	fd_close(listener->roles_lock_fd);
+	*listener = (struct listener){.journal_fd = -1, .lock_fd = -1, .roles_lock_fd = -1};
 }

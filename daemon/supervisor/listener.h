@@ -3,18 +3,21 @@
 #ifndef XENVRAM_SUPERVISOR_LISTENER_H
 #define XENVRAM_SUPERVISOR_LISTENER_H
 
-#define MAX_LISTENERS 3
+#include "proto/limits.h"
 
 struct listener {
 	int fds[MAX_LISTENERS];
 	unsigned int n_fds;
 	int journal_fd;
-	char *made_path; /* the socket made here, to be removed at the end; NULL with systemd */
+	int lock_fd;
+	int roles_lock_fd; /* every role has it */
+	char *made_path;   /* the socket made here, to be removed at the end; NULL with systemd */
 };
 
 /*
  * With socket_dir: makes DIR (mode 0755) if need be and DIR/xenvram.sock (mode 0660). Without: takes what
- * systemd passed; the directory is $RUNTIME_DIRECTORY. Opens the journal there, mode 0600. 0, or -1 with the
+ * systemd passed; the directory is $RUNTIME_DIRECTORY. Locks it, waiting
+ * for the roles of a dead supervisor to end, and opens the journal there, mode 0600. 0, or -1 with the
  * reason in the log.
  */
 int listener_open(struct listener *listener, const char *socket_dir);

@@ -13,14 +13,14 @@
 #include "daemon/common/log.h"
 #include "proto/region_log.h"
 
-static void fill_generations(void *base, size_t offset, uint64_t n)
+static void fill(void *base, size_t offset, uint64_t n, uint64_t generation)
 {
 	uint64_t *generations = (uint64_t *)((char *)base + offset);
 	for (uint64_t i = 0; i < n; i++)
-		generations[i] = 1;
+		generations[i] = generation;
 }
 
-static int initialise(int fd, uint64_t cookie, uint64_t nr_pages)
+static int initialise(int fd, uint64_t cookie, uint64_t nr_pages, uint64_t generation)
 {
 	size_t bytes = region_log_bytes(nr_pages);
 	if (fchmod(fd, 0600) < 0 || ftruncate(fd, bytes) < 0)
@@ -34,10 +34,10 @@ static int initialise(int fd, uint64_t cookie, uint64_t nr_pages)
 		.nr_pages = nr_pages,
 		.cookie = cookie,
 		.state = REGION_LOG_IDLE,
-		.generation = 1,
+		.generation = generation,
 	};
-	fill_generations(base, REGION_LOG_HEADER_BYTES, region_log_n_blocks(nr_pages));
-	fill_generations(base, region_log_page_offset(nr_pages), nr_pages);
+	fill(base, REGION_LOG_HEADER_BYTES, region_log_n_blocks(nr_pages), generation);
+	fill(base, region_log_page_offset(nr_pages), nr_pages, generation);
 	munmap(base, bytes);
 	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 }
@@ -59,7 +59,7 @@ static struct log_file *discard(struct log_file *log)
 	return NULL;
 }
 
-struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages)
+struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages, uint64_t first_generation)
 {
 	struct log_file *log = malloc(sizeof(*log));
 	if (!log)
@@ -69,7 +69,7 @@ struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages
 		.nr_pages = nr_pages,
 		.readable_fd = -1,
 		.writable_fd = memfd_create("xenvram-region-log", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
-	if (log->writable_fd < 0 || initialise(log->writable_fd, cookie, nr_pages) < 0)
+	if (log->writable_fd < 0 || initialise(log->writable_fd, cookie, nr_pages, first_generation) < 0)
 		return discard(log);
 	log->readable_fd = reopen_readable(log->writable_fd);
 	if (log->readable_fd < 0)
@@ -77,12 +77,11 @@ struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages
 	return log;
 }
 
-struct log_file *log_file_free(struct log_file *log)
+struct log_file *log_file_free(struct log_file *log, uint32_t last_state)
 {
 	/* Its worker may have died before it could say so. */
-	static const uint32_t gone = REGION_LOG_GONE;
-	if (pwrite(log->writable_fd, &gone, sizeof(gone), offsetof(struct region_log_header, state)) !=
-		(ssize_t)sizeof(gone))
-		log_warning("a region log cannot be marked as gone: %s", strerror(errno));
+	if (pwrite(log->writable_fd, &last_state, sizeof(last_state),
+		    offsetof(struct region_log_header, state)) != (ssize_t)sizeof(last_state))
+		log_warning("the end of a region log cannot be marked: %s", strerror(errno));
 	return discard(log);
 }

@@ -20,11 +20,12 @@ struct log_file {
 LIST_HEAD(log_file_list, log_file);
 
 /*
- * A memory file whose size is sealed, with a header and every page dirty at generation 1. NULL with errno.
+ * A memory file whose size is sealed, with a header and every page dirty at first_generation. NULL with
+ * errno.
  */
-struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages);
+struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages, uint64_t first_generation);
 
-/* Marks it as gone for whoever still reads it, and frees it. */
-struct log_file *log_file_free(struct log_file *log);
+/* Marks how it ends for whoever still reads it, IDLE or GONE (enum region_log_state), and frees it. */
+struct log_file *log_file_free(struct log_file *log, uint32_t last_state);
 
 #endif

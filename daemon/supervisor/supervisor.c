@@ -10,6 +10,7 @@
 
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
+#include "proto/region_log.h"
 
 /* How long the other roles may take to end once they were asked to. */
 #define STOP_SECONDS 5
@@ -131,7 +132,7 @@ static void free_logs(struct supervisor *supervisor)
 	struct log_file *log, *next;
 	LIST_FOREACH_SAFE(log, &supervisor->logs, link, next) {
 		LIST_REMOVE(log, link);
-		log_file_free(log);
+		log_file_free(log, REGION_LOG_IDLE); /* the regions stay */
 	}
 }
 

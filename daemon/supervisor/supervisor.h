@@ -28,6 +28,7 @@ struct supervisor {
 	struct log_file_list logs;
 	struct child broker;
 	struct worker_list workers;
+	bool served; /* a broker was ready once */
 	bool stopping;
 	bool failed;
 };

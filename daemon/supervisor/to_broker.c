@@ -9,6 +9,7 @@
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
 #include "daemon/supervisor/supervisor.h"
+#include "proto/region_log.h"
 
 typedef Xenvram__Internal__ToBroker ToBroker;
 
@@ -140,7 +141,7 @@ static void create_log(struct supervisor *supervisor, const Xenvram__Internal__L
 {
 	struct log_file *log = find_log(supervisor, ref->cookie);
 	if (!log) {
-		log = log_file_new(ref->cookie, ref->domid, ref->nr_pages);
+		log = log_file_new(ref->cookie, ref->domid, ref->nr_pages, ref->first_generation);
 		if (!log) {
 			int error = errno;
 			log_error("cannot make a region log of %" PRIu64 " pages: %s", ref->nr_pages,
@@ -160,7 +161,7 @@ static void drop_log(struct supervisor *supervisor, uint64_t cookie)
 		return;
 	workers_drop_log(supervisor, log);
 	LIST_REMOVE(log, link);
-	log_file_free(log);
+	log_file_free(log, REGION_LOG_GONE);
 }
 
 static void handle(
@@ -168,6 +169,7 @@ static void handle(
 {
 	switch (message->what_case) {
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_READY:
+		supervisor->served = true;
 		sd_notify(0, "READY=1\nSTATUS=Serving");
 		log_info("serving");
 		break;
@@ -223,8 +225,8 @@ static void on_close(void *owner, int error)
 static void start(struct supervisor *supervisor)
 {
 	static const struct channel_ops ops = {on_packet, on_close};
-	if (child_start(&supervisor->broker, supervisor->base, "broker", supervisor->options, &ops,
-		    supervisor) < 0)
+	if (child_start(&supervisor->broker, supervisor->base, "broker", supervisor->options,
+		    supervisor->listener.roles_lock_fd, &ops, supervisor) < 0)
 		child_respawn_later(&supervisor->broker);
 	else
 		tell_inheritance(supervisor);
@@ -253,7 +255,7 @@ void broker_reaped(struct supervisor *supervisor, int status)
 	if (supervisor->stopping)
 		return;
 	/* Asked for nothing and yet ended on its own: it could not start, and would not the next time. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) == ROLE_CANNOT_RUN) {
+	if (!supervisor->served && WIFEXITED(status) && WEXITSTATUS(status) == ROLE_CANNOT_RUN) {
 		supervisor->failed = true;
 		event_base_loopbreak(supervisor->base);
 		return;

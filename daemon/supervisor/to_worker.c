@@ -21,7 +21,8 @@ struct worker_child {
 	bool ready;
 	bool in_use; /* has regions, or was ready once: it is worth trying again */
 	bool ending; /* is not to be started again: closed, gone, or unable to serve its domain */
-	bool wanted; /* asked for anew while it was ending */
+	bool wanted; /* asked for anew while it was ending, for the domain with wanted_uuid (empty: any) */
+	char wanted_uuid[UUID_BYTES];
 };
 
 typedef Xenvram__Internal__ToWorker ToWorker;
@@ -137,8 +138,18 @@ static bool is_same_domain(struct worker_child *worker)
 static void on_ready(struct worker_child *worker)
 {
 	struct log_file *log;
-
-	if (!is_same_domain(worker)) {
+	char uuid[UUID_BYTES];
+	if (xenstore_domain_uuid(worker->supervisor->xenstore, worker->domid, uuid) < 0) {
+		if (errno != ESRCH && errno != ENOENT) {
+			/* Not known is not good enough here: it is started again, and asked about again. */
+			log_error("domain %u cannot be looked up in xenstore: %s", worker->domid,
+				strerror(errno));
+			worker->child.channel = channel_free(worker->child.channel);
+			return;
+		}
+		uuid[0] = '\0';
+	}
+	if (strcmp(uuid, worker->uuid) != 0) {
 		domain_gone(worker);
 		return;
 	}
@@ -225,7 +236,8 @@ static void start(struct worker_child *worker)
 	}
 	options.domid = worker->domid;
 	worker->ready = false;
-	if (child_start(&worker->child, worker->supervisor->base, "worker", &options, &ops, worker) < 0)
+	if (child_start(&worker->child, worker->supervisor->base, "worker", &options,
+		    worker->supervisor->listener.roles_lock_fd, &ops, worker) < 0)
 		child_respawn_later(&worker->child);
 }
 
@@ -260,6 +272,7 @@ void workers_open(struct supervisor *supervisor, uint32_t domid, const char *uui
 
 	if (worker && worker->ending) {
 		worker->wanted = true;
+		snprintf(worker->wanted_uuid, sizeof(worker->wanted_uuid), "%s", uuid);
 		return;
 	}
 	if (worker && (!*uuid || strcmp(uuid, worker->uuid) == 0))
@@ -324,9 +337,11 @@ bool workers_reaped(struct supervisor *supervisor, pid_t pid, int status)
 	if (worker->ending || supervisor->stopping) {
 		bool wanted = worker->wanted && !supervisor->stopping;
 		uint32_t domid = worker->domid;
+		char uuid[UUID_BYTES];
+		strcpy(uuid, worker->wanted_uuid);
 		free_worker(worker);
 		if (wanted)
-			workers_open(supervisor, domid, "");
+			workers_open(supervisor, domid, uuid);
 	} else {
 		child_respawn_later(&worker->child);
 	}

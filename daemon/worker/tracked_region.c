@@ -48,6 +48,17 @@ void tracked_region_drop_wake(struct tracked_region *region, uint64_t subscripti
 	}
 }
 
+/* A full pipe (EAGAIN) is a wake-up that the reader has not taken yet; EPIPE, a reader that went away. */
+static void wake_reader(struct wake *wake)
+{
+	if (write(wake->fd, "", 1) == 1 || errno == EAGAIN)
+		return;
+	if (errno != EPIPE)
+		log_warning("subscription %llu cannot be woken: %s", (unsigned long long)wake->subscription,
+			strerror(errno));
+	wake_free(wake);
+}
+
 int tracked_region_add_wake(struct tracked_region *region, uint64_t subscription, int fd)
 {
 	struct wake *wake = malloc(sizeof(*wake));
@@ -58,21 +69,16 @@ int tracked_region_add_wake(struct tracked_region *region, uint64_t subscription
 	tracked_region_drop_wake(region, subscription);
 	*wake = (struct wake){.subscription = subscription, .fd = fd};
 	LIST_INSERT_HEAD(&region->wakes, wake, link);
+	/* The reader may have looked before a poll that did not know of its pipe. */
+	wake_reader(wake);
 	return 0;
 }
 
-/* A full pipe (EAGAIN) is a wake-up that the reader has not taken yet; EPIPE, a reader that went away. */
 void tracked_region_wake(struct tracked_region *region)
 {
 	struct wake *wake, *next;
-	LIST_FOREACH_SAFE(wake, &region->wakes, link, next) {
-		if (write(wake->fd, "", 1) < 0 && errno != EAGAIN) {
-			if (errno != EPIPE)
-				log_warning("subscription %llu cannot be woken: %s",
-					(unsigned long long)wake->subscription, strerror(errno));
-			wake_free(wake);
-		}
-	}
+	LIST_FOREACH_SAFE(wake, &region->wakes, link, next)
+		wake_reader(wake);
 }
 
 void tracked_region_publish(struct tracked_region *region, struct extent hull, const unsigned long *bitmap,

@@ -31,7 +31,8 @@ struct tracker {
 	struct extent tracked;                /* the hypervisor's range; nr_pages 0: tracking is off */
 	bool fresh;                           /* its next answer means all dirty */
 	uint64_t last_poll_ns;
-	int last_error; /* so that a lasting error is logged once */
+	uint64_t not_before_ns; /* of the next: the guest is paused during a poll, and must get its share */
+	int last_error;         /* so that a lasting error is logged once */
 	unsigned long *bitmap;
 	unsigned long *bitmap_storage;
 };
@@ -152,6 +153,7 @@ static int poll_now(struct tracker *tracker, struct extent range, uint64_t now)
 		return -1;
 	uint64_t done = now_ns();
 	tracker->last_poll_ns = now;
+	tracker->not_before_ns = done + (done - now);
 
 	struct tracked_region *region;
 	LIST_FOREACH(region, &tracker->regions, link) {
@@ -169,7 +171,7 @@ static uint64_t next_deadline(struct tracker *tracker, uint64_t now)
 	struct tracked_region *region;
 
 	if (!STAILQ_EMPTY(&tracker->requests))
-		return tracker->last_poll_ns + MIN_PERIOD_US * 1000ull;
+		deadline = tracker->last_poll_ns + MIN_PERIOD_US * 1000ull;
 	LIST_FOREACH(region, &tracker->regions, link) {
 		uint64_t at = 0;
 		if (region->period_us > 0)
@@ -179,7 +181,7 @@ static uint64_t next_deadline(struct tracker *tracker, uint64_t now)
 		if (at && (deadline == 0 || at < deadline))
 			deadline = at;
 	}
-	return deadline;
+	return deadline && deadline < tracker->not_before_ns ? tracker->not_before_ns : deadline;
 }
 
 static void schedule(struct tracker *tracker)
@@ -200,6 +202,8 @@ static bool poll_is_due(struct tracker *tracker, uint64_t now)
 {
 	struct tracked_region *region;
 
+	if (now < tracker->not_before_ns)
+		return false;
 	if (!STAILQ_EMPTY(&tracker->requests) && now >= tracker->last_poll_ns + MIN_PERIOD_US * 1000ull)
 		return true;
 	LIST_FOREACH(region, &tracker->regions, link) {

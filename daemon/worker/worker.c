@@ -187,7 +187,7 @@ static void on_broker_packet(void *owner, struct frame *frame)
 		(Xenvram__Internal__Command *)frame_unpack(frame, &xenvram__internal__command__descriptor);
 	if (!command) {
 		log_error("a command of the broker cannot be read: %s", strerror(errno));
-		channel_close(worker->broker, EPROTO);
+		event_base_loopbreak(worker->base); /* its successor is told all anew */
 		return;
 	}
 	done.serial = command->serial;
@@ -320,6 +320,7 @@ int worker_main(const struct role_options *options)
 	int status = 1;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* of a terminal: the supervisor decides */
 	log_store_init(&worker.logs);
 	if (worker.base) {
 		worker.supervisor =

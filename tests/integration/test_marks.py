@@ -32,11 +32,11 @@ class Marks(SimTest):
         _, generation = reader.snapshot(self.cookie, sync=True)
         cursor = log.scan(0)[1]
 
-        self.mark(run(150, 50), run(0, 1), run(160, 5))
+        self.mark(run(0, 1), run(150, 10), run(160, 40))
         expected = {0} | set(range(150, 200))
         self.assertEqual(set(log.scan(cursor)[0]), expected)
         self.assertEqual(set(reader.snapshot(self.cookie, since=generation)[0]), expected)
-        self.assertEqual(log.counters()["dirty_device_model"], 56)
+        self.assertEqual(log.counters()["dirty_device_model"], 51)
         readable, _, _ = select.select([subscribed.wake_fd], [], [], 5)
         self.assertTrue(readable)
 
@@ -57,7 +57,7 @@ class Marks(SimTest):
 
     def test_what_is_wrong_is_refused_and_marks_nothing(self):
         _, generation = self.owner.snapshot(self.cookie)
-        for runs in ([], [run(5, 0)], [run(0, 1)] * 1025, [run(1 << 40, 1)], [run(0, (1 << 64) - 1)]):
+        for runs in ([], [run(5, 0)], [run(2 * i, 1) for i in range(1025)], [run(5, 2), run(6, 1)], [run(9, 1), run(3, 1)], [run(1 << 40, 1)], [run(0, (1 << 64) - 1)]):
             self.refused(pb.INVALID, 22, self.mark, *runs)
         for wrong in (run(NR_PAGES, 1), run(NR_PAGES - 1, 2)):
             self.refused(pb.INVALID, 34, self.mark, run(3, 1), wrong)

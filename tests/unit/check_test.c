@@ -241,16 +241,20 @@ static void test_mark_dirty(void **state)
 		{UINT64_MAX, 1, false},
 	};
 	static Xenvram__V1__Run *runs[MAX_MARKED_RUNS + 1];
-	Xenvram__V1__Run good = XENVRAM__V1__RUN__INIT, run = XENVRAM__V1__RUN__INIT;
+	static Xenvram__V1__Run good[MAX_MARKED_RUNS + 1];
+	Xenvram__V1__Run run = XENVRAM__V1__RUN__INIT;
 	Xenvram__V1__MarkDirty mark = XENVRAM__V1__MARK_DIRTY__INIT;
 	Request request = XENVRAM__V1__REQUEST__INIT;
 	request.serial = 1;
 	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY;
 	request.mark_dirty = &mark;
-	good.nr_pages = 1;
 	mark.runs = runs;
-	for (unsigned int i = 0; i <= MAX_MARKED_RUNS; i++)
-		runs[i] = &good;
+	for (unsigned int i = 0; i <= MAX_MARKED_RUNS; i++) {
+		xenvram__v1__run__init(&good[i]);
+		good[i].first = i;
+		good[i].nr_pages = 1;
+		runs[i] = &good[i];
+	}
 
 	mark.n_runs = 1;
 	assert_refused(&request, EINVAL, "cookie");
@@ -263,14 +267,26 @@ static void test_mark_dirty(void **state)
 	mark.n_runs = MAX_MARKED_RUNS;
 	assert_accepted(&request);
 	/* Not only the first of them is looked at. */
-	runs[MAX_MARKED_RUNS - 1] = &run;
+	good[MAX_MARKED_RUNS - 1].nr_pages = 0;
+	assert_refused(&request, EINVAL, "run 1023");
+	good[MAX_MARKED_RUNS - 1].nr_pages = 1;
+	good[7].first = 6;
+	assert_refused(&request, EINVAL, "run 7");
+	good[7].first = 5;
+	assert_refused(&request, EINVAL, "run 7");
+	good[7].first = 7;
+	good[7].nr_pages = 2;
+	assert_refused(&request, EINVAL, "run 8");
+
+	mark.n_runs = 1;
+	runs[0] = &run;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		run.first = rows[i].first;
 		run.nr_pages = rows[i].nr_pages;
 		if (rows[i].good)
 			assert_accepted(&request);
 		else
-			assert_refused(&request, EINVAL, "run 1023");
+			assert_refused(&request, EINVAL, "run 0");
 	}
 }
 

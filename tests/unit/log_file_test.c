@@ -15,13 +15,13 @@
 
 static int open_file(void **state)
 {
-	*state = log_file_new(0x1234, 7, PAGES);
+	*state = log_file_new(0x1234, 7, PAGES, 1);
 	return *state ? 0 : -1;
 }
 
 static int close_file(void **state)
 {
-	log_file_free(*state);
+	log_file_free(*state, REGION_LOG_GONE);
 	return 0;
 }
 
@@ -46,14 +46,14 @@ static void test_smallest_and_largest(void **state)
 	(void)state;
 	static const uint64_t counts[] = {1, 64, 65, MAX_REGION_PAGES};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		struct log_file *file = log_file_new(1, 0, counts[i]);
+		struct log_file *file = log_file_new(1, 0, counts[i], 1);
 		struct region_log log;
 		assert_non_null(file);
 		assert_int_equal(region_log_map(&log, file->readable_fd), 0);
 		assert_int_equal(log.page[counts[i] - 1], 1);
 		assert_int_equal(log.block[region_log_n_blocks(counts[i]) - 1], 1);
 		region_log_unmap(&log);
-		log_file_free(file);
+		log_file_free(file, REGION_LOG_GONE);
 	}
 }
 
@@ -138,10 +138,10 @@ static void test_gone_when_freed(void **state)
 {
 	(void)state;
 	unsigned int n_open = count_open_fds();
-	struct log_file *file = log_file_new(1, 7, PAGES);
+	struct log_file *file = log_file_new(1, 7, PAGES, 1);
 	struct region_log log;
 	assert_int_equal(region_log_map(&log, file->readable_fd), 0);
-	assert_null(log_file_free(file));
+	assert_null(log_file_free(file, REGION_LOG_GONE));
 	assert_int_equal(log.header->state, REGION_LOG_GONE);
 	assert_int_equal(log.header->generation, 1);
 	region_log_unmap(&log);

@@ -20,7 +20,7 @@ struct fixture {
 static int open_fixture(void **state)
 {
 	static struct fixture f;
-	f.file = log_file_new(1, 7, PAGES);
+	f.file = log_file_new(1, 7, PAGES, 1);
 	if (!f.file || log_writer_map(&f.writer, f.file->writable_fd, PAGES) < 0 ||
 		region_log_map(&f.log, f.file->readable_fd) < 0)
 		return -1;
@@ -34,7 +34,7 @@ static int close_fixture(void **state)
 	struct fixture *f = *state;
 	log_writer_unmap(&f->writer);
 	region_log_unmap(&f->log);
-	log_file_free(f->file);
+	log_file_free(f->file, REGION_LOG_GONE);
 	return 0;
 }
 

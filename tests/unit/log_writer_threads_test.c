@@ -74,7 +74,7 @@ static void *follow(void *data)
 static void test_no_page_is_missed(void **state)
 {
 	(void)state;
-	struct log_file *file = log_file_new(1, 7, PAGES);
+	struct log_file *file = log_file_new(1, 7, PAGES, 1);
 	struct log_writer writer;
 	pthread_t writing;
 	assert_non_null(file);
@@ -99,7 +99,7 @@ static void test_no_page_is_missed(void **state)
 		assert_true(readers[i].n_scans > 1);
 	}
 	log_writer_unmap(&writer);
-	log_file_free(file);
+	log_file_free(file, REGION_LOG_GONE);
 }
 
 int main(void)

@@ -47,7 +47,7 @@ int bench_open(void **state)
 		return -1;
 	bench.guest.max_tracked_pages = MAX_REGION_PAGES;
 	for (unsigned int i = 0; i < BENCH_REGIONS; i++) {
-		bench.files[i] = log_file_new(bench_cookie(i), FAKE_DOMID, BENCH_PAGES);
+		bench.files[i] = log_file_new(bench_cookie(i), FAKE_DOMID, BENCH_PAGES, 1);
 		if (!bench.files[i] || region_log_map(&bench.logs[i], bench.files[i]->readable_fd) < 0)
 			return -1;
 	}
@@ -61,7 +61,7 @@ int bench_close(void **state)
 	tracker_free(bench.tracker);
 	for (unsigned int i = 0; i < BENCH_REGIONS; i++) {
 		region_log_unmap(&bench.logs[i]);
-		log_file_free(bench.files[i]);
+		log_file_free(bench.files[i], REGION_LOG_GONE);
 	}
 	guest_close(&bench.guest);
 	assert_int_equal(xen.n_overruns, 0);

@@ -92,6 +92,7 @@ static void test_remove(void **state)
 	bench_follow(0, PERIOD);
 	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
 	assert_int_equal(tracker_add_wake(bench.tracker, bench_cookie(0), 5, fds[1]), 0);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
 	poll_region(0, 1);
 	tracker_remove(bench.tracker, bench_cookie(0));
 	assert_int_equal(header(0)->state, REGION_LOG_GONE);
@@ -182,6 +183,7 @@ static void test_wakes(void **state)
 	bench_follow(0, PERIOD);
 	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
 	assert_int_equal(tracker_add_wake(bench.tracker, bench_cookie(0), 5, fds[1]), 0);
+	assert_int_equal(read(fds[0], bytes, sizeof(bytes)), 1);
 	fake_loop_run_us(5 * PERIOD);
 	assert_fails(read(fds[0], bytes, sizeof(bytes)), EAGAIN);
 	fake_xen_write(bench_gfn(0, 4));
