@@ -22,6 +22,7 @@ struct tracked_region {
 	struct log_writer log;
 	uint32_t period_us;     /* 0: nobody watches */
 	uint64_t armed_till_ns; /* tracked until then even if nobody watches; CLOCK_MONOTONIC */
+	bool asked;             /* somebody waits for a poll of it */
 	bool followed;          /* no bit was read and thrown away since the last time it was published */
 	LIST_HEAD(, wake) wakes;
 };

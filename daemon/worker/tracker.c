@@ -57,7 +57,7 @@ static struct tracked_region *find_region(struct tracker *tracker, uint64_t cook
 
 static bool is_armed(const struct tracked_region *region, uint64_t now)
 {
-	return region->period_us > 0 || now < region->armed_till_ns;
+	return region->period_us > 0 || region->asked || now < region->armed_till_ns;
 }
 
 /* ---- the hypervisor's range ---- */
@@ -134,6 +134,10 @@ static int read_bitmap(struct tracker *tracker, bool *ret_exact)
 static void answer_requests(struct tracker *tracker)
 {
 	struct poll_request *request;
+	struct tracked_region *region;
+
+	LIST_FOREACH(region, &tracker->regions, link)
+		region->asked = false;
 	while ((request = STAILQ_FIRST(&tracker->requests))) {
 		STAILQ_REMOVE_HEAD(&tracker->requests, link);
 		tracker->ops->on_polled(tracker->owner, request->serial);
@@ -312,6 +316,7 @@ int tracker_poll(struct tracker *tracker, uint64_t cookie, uint64_t serial)
 	request->serial = serial;
 	STAILQ_INSERT_TAIL(&tracker->requests, request, link);
 	linger(region);
+	region->asked = true;
 	schedule(tracker);
 	return 0;
 }
