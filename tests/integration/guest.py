@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Simulated domains: their memory as dom0 sees it, and their guest, driven by tests/guest_ctl.h."""
 
+import ctypes
 import json
 import mmap
+import signal
 import subprocess
 import time
 
@@ -20,6 +22,15 @@ _MAGIC, _MODE, _MODE_NOW, _BASE, _NR_PAGES, _BAND, _PACE, _BEAT, _CURSOR, _FRAME
 _REQUEST, _DONE, _OP, _COUNT, _VALUE = range(10, 15)
 _LIST = 16
 _OUT = _LIST + MAX_LIST
+
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+def end_with_us():
+    """For a child to call before it becomes a program: a test that is killed leaves nothing running."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def wait_for(condition, what, timeout=20):
@@ -111,7 +122,9 @@ class Guest:
         self.domain = domain
         host = domain.host
         self.process = subprocess.Popen(
-            [host.build.simxen, "guest", str(domain.domid)], env=host.build.environment(host.environment)
+            [host.build.simxen, "guest", str(domain.domid)],
+            env=host.build.environment(host.environment),
+            preexec_fn=end_with_us,
         )
         pages = domain.pages()
         self.ctl = self._words(pages[CTL_GFN])

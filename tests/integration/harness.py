@@ -13,7 +13,7 @@ import time
 import unittest
 
 import protocol
-from guest import Domain, Guest, Host, wait_for
+from guest import Domain, Guest, Host, end_with_us, wait_for
 from region_log import RegionLog
 
 # Sanitizers make everything slower, not different.
@@ -84,7 +84,12 @@ class Daemon:
         before = self.log().count("serving")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_us,
             )
 
         def serving():
@@ -146,15 +151,21 @@ class Daemon:
         """Whatever state it is in, nothing of it remains."""
         if self.process is None:
             return
-        roles = list(children(self.process.pid)) if self.process.poll() is None else []
-        for pid in [self.process.pid] if self.process.poll() is None else []:
-            os.kill(pid, signal.SIGKILL)
+        roles = []
+        if self.process.poll() is None:
+            roles = list(children(self.process.pid))
+            self.process.kill()
         self.process.wait()
         for pid in roles:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            kill(pid)
+
+
+def kill(pid):
+    """SIGKILL; that it is dying already does not matter."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def is_alive(pid):

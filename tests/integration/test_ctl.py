@@ -2,13 +2,11 @@
 """xenvramctl, and with it libxenvram, on the service."""
 
 import json
-import os
-import signal
 import subprocess
 import time
 import unittest
 
-from harness import SLOWNESS, SimTest
+from harness import SLOWNESS, SimTest, kill
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
 
@@ -168,7 +166,7 @@ class Ctl(SimTest):
         for _ in range(5):
             watcher.stdout.readline()
         for pid in (self.daemon.broker_pid(), self.daemon.worker_pid(1)):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
             time.sleep(0.2)
         out, err = watcher.communicate(timeout=60 * SLOWNESS)
         self.assertEqual(watcher.returncode, 0, err)

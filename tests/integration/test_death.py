@@ -4,6 +4,7 @@
 import errno
 import os
 import select
+import signal
 import threading
 import time
 import unittest
@@ -11,7 +12,7 @@ import unittest
 import protocol
 import region_log
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, wait_for
+from harness import SLOWNESS, SimTest, kill, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
 
@@ -100,13 +101,13 @@ class Death(SimTest):
         """The worker's page keeps the domid from being given away while its handles live."""
         self.create()
         worker = self.daemon.await_worker(1)
-        os.kill(worker, 19)  # SIGSTOP: it cannot react
+        os.kill(worker, signal.SIGSTOP)  # it cannot react
         try:
             self.domain.destroy()
             with self.assertRaisesRegex(RuntimeError, "File exists"):
                 self.host.simxen("create", "1")
         finally:
-            os.kill(worker, 18)  # SIGCONT
+            os.kill(worker, signal.SIGCONT)
         self.assert_domid_is_free()
 
     def test_others_live_on(self):
@@ -193,7 +194,7 @@ class Death(SimTest):
         log = self.open_log(reader.subscribe(cookie, 5000))
         wait_for(lambda: log.state == region_log.TRACKED, "tracking begins")
         self.host.fault("modified", 1, "every", "kill", "before")  # no other can start
-        os.kill(self.daemon.await_worker(1), 9)
+        kill(self.daemon.await_worker(1))
         self.domain.destroy()
         self.assertEqual(reader.take_events("region_changed")[0].cookie, cookie)
         wait_for(lambda: log.state == region_log.GONE, "the log says so")

@@ -4,14 +4,13 @@
 import errno
 import os
 import random
-import signal
 import time
 import unittest
 
 import protocol
 import xenvram_pb2 as pb
 from followers import LogFollower, SnapshotFollower, WakeFollower
-from harness import SLOWNESS, Follower, SimTest, wait_for
+from harness import SLOWNESS, Follower, SimTest, kill, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x800, 1024
 OTHER_VRAM, OTHER_BACKING, OTHER_PAGES = 0xF8000, 0x600, 80
@@ -131,14 +130,10 @@ class Kills(SimTest):
         for region in regions:
             self.until_answered(lambda: self.asker.destroy(region.cookie))
 
-    def kill_one(self, victims):
-        """Now, or in the middle of what comes after the kill before. The number of processes killed."""
+    def kill_roles(self, victims):
         pids = {"broker": self.daemon.broker_pid, "worker": lambda: self.daemon.await_worker(1)}
         for victim in victims:
-            try:
-                os.kill(pids[victim](), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            kill(pids[victim]())
 
     def run_rounds(self, victims, rounds=ROUNDS, with_churn=True):
         """Yields after each kill, with the guest idle and every reader found to have lost nothing."""
@@ -153,7 +148,7 @@ class Kills(SimTest):
             for _ in range(KILLS_A_ROUND):
                 self.guest.paint()
                 time.sleep(random.uniform(0, 0.06))
-                self.kill_one(victims)
+                self.kill_roles(victims)
                 time.sleep(random.uniform(0, 0.06))
                 self.guest.idle()
                 self.assert_nothing_lost()
@@ -198,7 +193,7 @@ class Greetings(SimTest):
             victim = self.daemon.broker_pid()
             while len(connections) < 40:
                 if victim and time.monotonic() - began > killed_after:
-                    os.kill(victim, signal.SIGKILL)
+                    kill(victim)
                     victim = None
                 connections.append(protocol.Connection(self.daemon.socket))
                 connections[-1].send("hello", pb.Hello(version_min=1, version_max=1))
@@ -209,8 +204,6 @@ class Greetings(SimTest):
                 except protocol.Closed:
                     pass
                 connection.close()
-            if victim:
-                os.kill(victim, signal.SIGKILL)
         self.assertEqual(self.client().regions(), [])
 
 
@@ -308,7 +301,7 @@ class InTheMiddle(SimTest):
 
     def kill(self, role):
         pid = self.daemon.broker_pid() if role == "broker" else self.daemon.await_worker(1)
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
 
     def test_a_broker_in_a_creation(self):
         """It is undone by the next broker, or its reply has come."""
