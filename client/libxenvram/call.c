@@ -47,8 +47,11 @@ static int wait_for(struct xenvram *conn, short events, uint64_t deadline_ns)
 static int send_request(struct xenvram *conn, const Xenvram__V1__Request *request, uint64_t deadline_ns)
 {
 	while (frame_send_message(conn->socket, &request->base, NULL, 0) < 0) {
+		/* Why it was closed may lie unread. */
 		if (errno == EPIPE || errno == ECONNRESET)
-			return connection_break(conn, ECONNRESET, "xenvramd closed the connection");
+			return receive_packets(conn) < 0
+				       ? -1
+				       : connection_break(conn, ECONNRESET, "xenvramd closed the connection");
 		if (errno != EAGAIN)
 			return connection_fail(conn, errno, "cannot send to xenvramd: %s", strerror(errno));
 		if (wait_for(conn, POLLIN | POLLOUT, deadline_ns) < 0 || receive_packets(conn) < 0)

@@ -41,6 +41,13 @@ static bool receive_reply(struct xenvram *conn, const Xenvram__V1__Reply *reply)
 	return false;
 }
 
+/* Serial 0 answers no request: the service does not take this connection, and says why before it closes. */
+static int receive_refusal(struct xenvram *conn, const Xenvram__V1__Reply *reply)
+{
+	return connection_break(conn, reply->os_error > 0 ? reply->os_error : ECONNRESET,
+		"xenvramd refuses the connection: %s", reply->message);
+}
+
 /* 1: a packet was read; 0: there is none; -1: the connection has ended. */
 static int receive_packet(struct xenvram *conn)
 {
@@ -67,16 +74,20 @@ static int receive_packet(struct xenvram *conn)
 		return connection_break(conn, errno, "what xenvramd sent cannot be unpacked: %s",
 			errno == ENOMEM ? "out of memory" : "it is no packet of this protocol");
 
-	if (packet->content_case == XENVRAM__V1__PACKET__CONTENT_REPLY &&
-		receive_reply(conn, packet->reply)) {
-		conn->reply = packet;
-		return 1;
+	int result = 1;
+	if (packet->content_case == XENVRAM__V1__PACKET__CONTENT_REPLY) {
+		if (receive_reply(conn, packet->reply)) {
+			conn->reply = packet;
+			return 1;
+		}
+		if (packet->reply->serial == 0)
+			result = receive_refusal(conn, packet->reply);
 	}
 	if (packet->content_case == XENVRAM__V1__PACKET__CONTENT_EVENT)
 		receive_event(conn, packet->event);
 	frame_free_message(&packet->base);
 	frame_close_fds(&conn->frame);
-	return 1;
+	return result;
 }
 
 int receive_packets(struct xenvram *conn)

@@ -70,7 +70,7 @@ struct xenvram;
 /* ---- connections ---- */
 
 /*
- * A connection, not connected yet. client_name is for the service's log, at most 64 bytes; NULL takes the
+ * A connection, not connected yet. client_name is told to the service, at most 64 bytes; NULL takes the
  * program's name. NULL with ENOMEM, or EINVAL when the name is too long.
  */
 struct xenvram *xenvram_new(const char *client_name);
@@ -110,7 +110,7 @@ enum xenvram_region_state {
 };
 
 struct xenvram_handlers {
-	/* A region that this connection has a view of changed its state. */
+	/* A region that this connection has a view of is gone; no other change is told. */
 	void (*region_changed)(
 		uint64_t cookie, enum xenvram_region_state state, const char *reason, void *data);
 	/* The connection was handed to a new process of the service. Views go on without a gap. */
@@ -257,9 +257,9 @@ struct xenvram_run {
 /*
  * Tells every reader that these pages were written. The hypervisor sees what the guest's processors write,
  * not what a device model writes through a mapping, or a device by DMA: whoever does that says so here. The
- * runs may come in any order and overlap. When it returns, the region's log has them. More than 1,024 runs
- * go in several requests, and when one fails those before it stay marked.
- *   EINVAL  cookie 0, no run, or an empty one
+ * runs are in ascending order and do not overlap. When it returns, the region's log has them. More than 1,024
+ * runs go in several requests, and when one fails those before it stay marked.
+ *   EINVAL  cookie 0, no run, an empty one, or one that begins before the end of the one before it
  *   ENOENT  no such region
  *   ERANGE  a run goes beyond the region; none of its request is marked
  *   EBUSY   the region is being created or destroyed
@@ -287,7 +287,8 @@ struct xenvram_view {
  * xenvram_unsubscribe().
  *   EINVAL  cookie 0, a period out of range, or a flag that is none
  *   ENOENT  no such region
- *   EBUSY   it is not active
+ *   EBUSY   it is being created or destroyed
+ *   EAGAIN  its log is not there yet, soon after a restart of the whole service
  *   EDQUOT  too many subscriptions of the connection or the domain
  *   EMFILE  no descriptor is left for what the service sent; the connection is given up
  */

@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from harness import SLOWNESS, SimTest, kill
+from harness import SLOWNESS, SimTest, kill, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
 
@@ -124,6 +124,17 @@ class Ctl(SimTest):
                 out, err = self.run_ctl(*arguments, status=2)
                 self.assertEqual(out, "")
                 self.assertIn("--help", err)
+
+    def test_a_refused_connection_says_why(self):
+        held = [self.connection() for _ in range(256)]
+        for _ in range(10):
+            _, stderr = self.run_ctl("regions", status=1)
+            self.assertIn("256 connections", stderr)
+        held[0].close()
+        wait_for(lambda: not self.run_ctl_fails("regions"), "there is room again", 10 * SLOWNESS)
+
+    def run_ctl_fails(self, *arguments):
+        return subprocess.run(self.command(*arguments), env=self.daemon.environment, capture_output=True).returncode
 
     def test_no_service(self):
         _, err = self.run_ctl("--socket", "/nonexistent/sock", "regions", status=1)
