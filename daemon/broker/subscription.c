@@ -52,7 +52,8 @@ static struct subscription *add(
 	return subscription;
 }
 
-void subscription_send_wake(struct subscription *subscription)
+/* To a worker that is not there yet all is told when it is. */
+static void tell_worker(struct subscription *subscription, Xenvram__Internal__Command__WhatCase what, int fd)
 {
 	struct region *region = subscription->region;
 	Xenvram__Internal__Wake wake = XENVRAM__INTERNAL__WAKE__INIT;
@@ -62,23 +63,14 @@ void subscription_send_wake(struct subscription *subscription)
 		return;
 	wake.subscription = subscription->id;
 	wake.cookie = region->record.cookie;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_ADD_WAKE;
-	command.add_wake = &wake;
-	domain_command(region->domain, region, &command, subscription->wake_fd, NULL);
+	command.what_case = what;
+	command.add_wake = &wake; /* one arm of the union, whichever `what` */
+	domain_command(region->domain, region, &command, fd, NULL);
 }
 
-static void send_drop_wake(struct subscription *subscription)
+void subscription_send_wake(struct subscription *subscription)
 {
-	struct region *region = subscription->region;
-	Xenvram__Internal__Wake wake = XENVRAM__INTERNAL__WAKE__INIT;
-	Xenvram__Internal__Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-
-	if (subscription->wake_fd < 0 || region->step != REGION_STEP_AT_WORK)
-		return;
-	wake.subscription = subscription->id;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_DROP_WAKE;
-	command.drop_wake = &wake;
-	domain_command(region->domain, region, &command, -1, NULL);
+	tell_worker(subscription, XENVRAM__INTERNAL__COMMAND__WHAT_ADD_WAKE, subscription->wake_fd);
 }
 
 static void keep(struct broker *broker, const struct subscription *subscription)
@@ -207,7 +199,7 @@ void subscription_inherit(
 
 static void subscription_free(struct broker *broker, struct subscription *subscription)
 {
-	send_drop_wake(subscription);
+	tell_worker(subscription, XENVRAM__INTERNAL__COMMAND__WHAT_DROP_WAKE, -1);
 	supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__SUBSCRIPTION, subscription->id);
 	subscription->region->n_subscriptions--;
 	LIST_REMOVE(subscription, of_region);
