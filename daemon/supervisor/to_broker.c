@@ -226,10 +226,15 @@ static void start(struct supervisor *supervisor)
 {
 	static const struct channel_ops ops = {on_packet, on_close};
 	if (child_start(&supervisor->broker, supervisor->base, "broker", supervisor->options,
-		    supervisor->listener.roles_lock_fd, &ops, supervisor) < 0)
-		child_respawn_later(&supervisor->broker);
-	else
+		    supervisor->listener.roles_lock_fd, &ops, supervisor) == 0) {
 		tell_inheritance(supervisor);
+		return;
+	}
+	/* What is kept goes only when a broker drops it, and for its number none can be started: clients
+	 * reconnect. */
+	if (errno == EMFILE || errno == ENFILE)
+		kept_drop_all(&supervisor->kept);
+	child_respawn_later(&supervisor->broker);
 }
 
 static void on_respawn(evutil_socket_t fd, short what, void *data)
