@@ -26,19 +26,28 @@ static const struct role roles[] = {
 };
 
 static const char help[] =
-	"Usage: xenvramd [--socket DIR] [--broker-user USER] [--worker-user USER]\n"
+	"Usage: xenvramd [--config FILE] [--socket DIR] [--broker-user USER] [--worker-user USER]\n"
 	"\n"
 	"Owns the video RAM of this Xen host's guests and serves it to device models over a Unix socket.\n"
 	"\n"
+	"  --config FILE       the configuration; without it " XENVRAM_CONFIG_PATH ", if that is there\n"
 	"  --socket DIR        listen on DIR/xenvram.sock and keep the journal in DIR; without it the\n"
 	"                      listening sockets come from systemd\n"
 	"  --broker-user USER  whom the broker runs as when started by root (default xenvram)\n"
 	"  --worker-user USER  whom the workers run as when started by root (default xenvram-worker)\n"
 	"  --help, --version\n";
 
-enum { OPTION_ROLE = 256, OPTION_SOCKET, OPTION_BROKER_USER, OPTION_WORKER_USER, OPTION_DOMID };
+enum {
+	OPTION_ROLE = 256,
+	OPTION_CONFIG,
+	OPTION_SOCKET,
+	OPTION_BROKER_USER,
+	OPTION_WORKER_USER,
+	OPTION_DOMID
+};
 
 static const struct option long_options[] = {
+	{"config", required_argument, NULL, OPTION_CONFIG},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"broker-user", required_argument, NULL, OPTION_BROKER_USER},
 	{"worker-user", required_argument, NULL, OPTION_WORKER_USER},
@@ -81,6 +90,9 @@ int main(int argc, char **argv)
 		switch (option) {
 		case OPTION_ROLE:
 			role = role_by_name(optarg);
+			break;
+		case OPTION_CONFIG:
+			options.config_path = optarg;
 			break;
 		case OPTION_SOCKET:
 			options.socket_dir = optarg;

@@ -34,7 +34,8 @@
 #define MAX_CONNECTIONS_PER_UID  256u
 #define MAX_REQUESTS_IN_FLIGHT   32u /* per connection; reading pauses beyond it */
 /* Of a connection: the largest replies to all requests in flight fit, and some events. */
-#define MAX_QUEUED_BYTES                 ((MAX_REQUESTS_IN_FLIGHT + 4u) * MAX_MESSAGE_BYTES)
+#define QUEUED_BYTES_FOR(in_flight)      (((in_flight) + 4u) * MAX_MESSAGE_BYTES)
+#define MAX_QUEUED_BYTES                 QUEUED_BYTES_FOR(MAX_REQUESTS_IN_FLIGHT)
 #define MAX_SUBSCRIPTIONS_PER_CONNECTION 64u
 #define MAX_SUBSCRIPTIONS_PER_DOMAIN     256u
 
@@ -51,6 +52,17 @@
 #define MAX_COMMANDS_PER_DOMAIN 1024u
 /* Listening sockets that systemd may hand over; with the journal they go in one message. */
 #define MAX_LISTENERS 3
+
+/* Share of one CPU that the hypercalls of all polls together may take; above 100, of several. */
+#define MAX_POLL_BUDGET_PERCENT     6400u
+#define DEFAULT_POLL_BUDGET_PERCENT 25u
+/* How often all pages can be taken for dirty without being asked. */
+#define MIN_REFRESH_INTERVAL_MS 100u
+#define MAX_REFRESH_INTERVAL_MS 86400000u
+
+/* The configuration file, and a line of it. */
+#define MAX_CONFIG_BYTES      65536u
+#define MAX_CONFIG_LINE_BYTES 190u
 
 /* List replies are paged. */
 #define MAX_LISTED 256u

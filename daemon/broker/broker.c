@@ -36,7 +36,8 @@ int broker_main(const struct role_options *options)
 	struct broker broker = {.journal_fd = -1, .exit_status = ROLE_CANNOT_RUN};
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* of a terminal: the supervisor decides */
+	signal(SIGINT, SIG_IGN); /* of a terminal, as SIGHUP: the supervisor decides */
+	signal(SIGHUP, SIG_IGN);
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();

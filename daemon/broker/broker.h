@@ -14,6 +14,7 @@
 #include "daemon/broker/region_table.h"
 #include "daemon/common/channel.h"
 #include "daemon/common/log.h"
+#include "daemon/common/settings.h"
 #include "proto/internal.pb-c.h"
 
 struct broker;
@@ -37,6 +38,7 @@ struct domain {
 struct broker {
 	struct event_base *base;
 	struct channel *supervisor;
+	struct settings settings; /* they can change at any time */
 	int journal_fd;
 	struct event *listening[MAX_LISTENERS];
 	struct event *accept_again; /* after descriptors ran out */

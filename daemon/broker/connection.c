@@ -21,7 +21,8 @@ struct connection {
 	uint64_t id;
 	struct ucred peer; /* as it was when the peer connected */
 	bool greeted;
-	unsigned int n_in_flight; /* requests without a reply */
+	unsigned int n_in_flight;   /* requests without a reply */
+	unsigned int max_in_flight; /* as it was told in Hello */
 	unsigned int n_subscriptions;
 	LIST_HEAD(, subscription) subscriptions;
 };
@@ -113,7 +114,7 @@ static void on_packet(void *owner, struct frame *frame)
 {
 	struct connection *connection = owner;
 
-	if (++connection->n_in_flight >= MAX_REQUESTS_IN_FLIGHT)
+	if (++connection->n_in_flight >= connection->max_in_flight)
 		channel_hold(connection->channel, true);
 	requests_handle(connection->broker, connection, frame);
 }
@@ -176,7 +177,7 @@ void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__
 	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
 	packet.reply = reply;
 	send_packet(connection, &packet, fds, n_fds);
-	if (connection->n_in_flight-- == MAX_REQUESTS_IN_FLIGHT)
+	if (connection->n_in_flight-- == connection->max_in_flight)
 		channel_hold(connection->channel, false);
 }
 
@@ -211,6 +212,8 @@ static struct connection *add(struct broker *broker, uint64_t id, int fd)
 		free(connection);
 		return NULL;
 	}
+	connection->max_in_flight = broker->settings.requests_in_flight;
+	channel_set_max_queued(connection->channel, broker->settings.queued_bytes);
 	LIST_INSERT_HEAD(&broker->connections, connection, link);
 	broker->n_connections++;
 	return connection;
@@ -250,15 +253,16 @@ int connection_accept(struct broker *broker, int listening_fd)
 		return -1;
 
 	unsigned int of_uid = count_of_uid(broker, connection->peer.uid);
-	unsigned int max = MAX_CONNECTIONS - (connection->peer.uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT);
+	unsigned int max =
+		broker->settings.connections - (connection->peer.uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT);
 	if (broker->n_connections > max) {
 		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
 			"%u connections are open, the most allowed to uid %u", max, connection->peer.uid);
 		refuse(connection, &failure);
-	} else if (of_uid > MAX_CONNECTIONS_PER_UID) {
+	} else if (of_uid > broker->settings.connections_per_uid) {
 		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
 			"uid %u has %u connections open, the most allowed", connection->peer.uid,
-			MAX_CONNECTIONS_PER_UID);
+			broker->settings.connections_per_uid);
 		refuse(connection, &failure);
 	} else {
 		keep(connection);

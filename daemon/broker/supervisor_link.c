@@ -106,6 +106,15 @@ void supervisor_drop(struct broker *broker, Xenvram__Internal__KeptKind kind, ui
 
 /* ---- what the supervisor says ---- */
 
+static void take_settings(struct broker *broker, const Xenvram__Internal__Settings *packed)
+{
+	if (packed->settings.len == sizeof(broker->settings))
+		memcpy(&broker->settings, packed->settings.data, sizeof(broker->settings));
+	else
+		log_error("the settings have %zu bytes, not %zu: they are of another build",
+			packed->settings.len, sizeof(broker->settings));
+}
+
 static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *message, struct frame *frame)
 {
 	switch (message->what_case) {
@@ -133,6 +142,9 @@ static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *mes
 		break;
 	case XENVRAM__INTERNAL__TO_BROKER__WHAT_DOMAIN_GONE:
 		regions_domain_gone(broker, message->domain_gone->domid, message->domain_gone->uuid);
+		break;
+	case XENVRAM__INTERNAL__TO_BROKER__WHAT_SETTINGS:
+		take_settings(broker, message->settings);
 		break;
 	default:
 		log_error("unknown message %d of the supervisor", (int)message->what_case);

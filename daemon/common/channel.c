@@ -31,6 +31,7 @@ struct channel {
 	struct event *retry; /* the kernel was out of memory for a packet */
 	STAILQ_HEAD(, queued) queue;
 	size_t queued_bytes;
+	size_t max_queued_bytes;
 	bool held;
 	bool closing; /* on_close is due with close_error */
 	int close_error;
@@ -81,7 +82,7 @@ static void update_reading(struct channel *channel)
 static void queue_packet(
 	struct channel *channel, const uint8_t *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
 {
-	if (channel->kind == CHANNEL_CLIENT && channel->queued_bytes + n_bytes > MAX_QUEUED_BYTES) {
+	if (channel->kind == CHANNEL_CLIENT && channel->queued_bytes + n_bytes > channel->max_queued_bytes) {
 		schedule_close(channel, ENOBUFS);
 		return;
 	}
@@ -193,7 +194,8 @@ struct channel *channel_new(
 		fd_close(fd);
 		return NULL;
 	}
-	*channel = (struct channel){.fd = fd, .kind = kind, .ops = ops, .owner = owner};
+	*channel = (struct channel){
+		.fd = fd, .kind = kind, .ops = ops, .owner = owner, .max_queued_bytes = MAX_QUEUED_BYTES};
 	STAILQ_INIT(&channel->queue);
 	/* Not by MSG_DONTWAIT alone: a socket from outside keeps whatever mode its maker gave it. */
 	if (evutil_make_socket_nonblocking(fd) < 0)
@@ -231,6 +233,11 @@ struct channel *channel_free(struct channel *channel)
 	free(channel);
 	errno = saved_errno;
 	return NULL;
+}
+
+void channel_set_max_queued(struct channel *channel, size_t max_bytes)
+{
+	channel->max_queued_bytes = max_bytes;
 }
 
 int channel_fd(const struct channel *channel)

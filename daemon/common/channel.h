@@ -26,13 +26,16 @@ struct channel_ops {
 
 enum channel_kind {
 	CHANNEL_ROLE,   /* both ends are ours: the queue is bounded only by memory */
-	CHANNEL_CLIENT, /* at most MAX_QUEUED_BYTES are queued, and nothing is read while any are */
+	CHANNEL_CLIENT, /* at most so many bytes are queued, and nothing is read while any are */
 };
 
 /* Takes fd over, also when it fails: NULL with errno. */
 struct channel *channel_new(
 	struct event_base *base, int fd, enum channel_kind kind, const struct channel_ops *ops, void *owner);
 struct channel *channel_free(struct channel *channel);
+
+/* Of a client; at first MAX_QUEUED_BYTES. What is queued already stays. */
+void channel_set_max_queued(struct channel *channel, size_t max_bytes);
 
 int channel_fd(const struct channel *channel);
 

@@ -15,6 +15,7 @@
 
 struct role_options {
 	const char *socket_dir;  /* supervisor: where to listen, or NULL for systemd's sockets */
+	const char *config_path; /* supervisor: the configuration file, or NULL for the default one */
 	const char *broker_user; /* supervisor and broker; used when started as root */
 	const char *worker_user; /* supervisor and worker; likewise */
 	uint32_t domid;          /* worker */

@@ -109,7 +109,7 @@ static int take_from_systemd(struct listener *listener)
 
 int listener_open(struct listener *listener, const char *socket_dir)
 {
-	*listener = (struct listener){.journal_fd = -1, .lock_fd = -1, .roles_lock_fd = -1};
+	*listener = (struct listener)LISTENER_NONE;
 	if (!socket_dir) {
 		const char *directory = getenv("RUNTIME_DIRECTORY");
 		if (!directory) {
@@ -133,5 +133,5 @@ void listener_close(struct listener *listener)
 	fd_close(listener->journal_fd);
 	fd_close(listener->lock_fd);
 	fd_close(listener->roles_lock_fd);
-	*listener = (struct listener){.journal_fd = -1, .lock_fd = -1, .roles_lock_fd = -1};
+	*listener = (struct listener)LISTENER_NONE;
 }

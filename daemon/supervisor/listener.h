@@ -14,6 +14,11 @@ struct listener {
 	char *made_path;   /* the socket made here, to be removed at the end; NULL with systemd */
 };
 
+#define LISTENER_NONE                                                                                        \
+	{                                                                                                    \
+		.journal_fd = -1, .lock_fd = -1, .roles_lock_fd = -1                                         \
+	}
+
 /*
  * With socket_dir: makes DIR (mode 0755) if need be and DIR/xenvram.sock (mode 0660). Without: takes what
  * systemd passed; the directory is $RUNTIME_DIRECTORY. Locks it, waiting

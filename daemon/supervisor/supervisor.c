@@ -2,14 +2,17 @@
 #include "daemon/supervisor/supervisor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
+#include "daemon/supervisor/config_file.h"
 #include "proto/region_log.h"
 
 /* How long the other roles may take to end once they were asked to. */
@@ -71,6 +74,29 @@ static void on_stop(evutil_socket_t signal, short what, void *data)
 	end_if_all_reaped(supervisor);
 }
 
+/* A file with any fault changes nothing. */
+static void on_reload(evutil_socket_t signal, short what, void *data)
+{
+	struct supervisor *supervisor = data;
+	struct timespec now;
+
+	(void)signal;
+	(void)what;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		now.tv_sec * UINT64_C(1000000) + now.tv_nsec / 1000);
+	if (config_file_read(supervisor->options->config_path, &supervisor->settings) < 0) {
+		log_error("the configuration was not read anew: what held before the file was changed still "
+			  "holds");
+		sd_notify(0,
+			"READY=1\nSTATUS=Serving; the configuration file has faults and was not read anew");
+		return;
+	}
+	broker_tell_settings(supervisor);
+	log_info("the configuration was read anew");
+	sd_notify(0, "READY=1\nSTATUS=Serving");
+}
+
 static void on_watchdog(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
@@ -95,12 +121,13 @@ static int run(struct supervisor *supervisor)
 	struct event *child = evsignal_new(supervisor->base, SIGCHLD, on_child, supervisor);
 	struct event *term = evsignal_new(supervisor->base, SIGTERM, on_stop, supervisor);
 	struct event *interrupt = evsignal_new(supervisor->base, SIGINT, on_stop, supervisor);
+	struct event *hangup = evsignal_new(supervisor->base, SIGHUP, on_reload, supervisor);
 	struct event *watchdog = event_new(supervisor->base, -1, EV_PERSIST, on_watchdog, supervisor);
 	uint64_t watchdog_us = 0;
 	int rc = -1;
 
-	if (!child || !term || !interrupt || !watchdog || event_add(child, NULL) < 0 ||
-		event_add(term, NULL) < 0 || event_add(interrupt, NULL) < 0) {
+	if (!child || !term || !interrupt || !hangup || !watchdog || event_add(child, NULL) < 0 ||
+		event_add(term, NULL) < 0 || event_add(interrupt, NULL) < 0 || event_add(hangup, NULL) < 0) {
 		log_error("cannot watch for signals: %s", strerror(errno));
 		goto out;
 	}
@@ -118,6 +145,8 @@ out:
 	workers_free(supervisor);
 	if (watchdog)
 		event_free(watchdog);
+	if (hangup)
+		event_free(hangup);
 	if (interrupt)
 		event_free(interrupt);
 	if (term)
@@ -138,7 +167,8 @@ static void free_logs(struct supervisor *supervisor)
 
 int supervisor_main(const struct role_options *options)
 {
-	struct supervisor supervisor = {.options = options, .base = event_base_new()};
+	struct supervisor supervisor = {
+		.options = options, .base = event_base_new(), .listener = LISTENER_NONE};
 	int rc = -1;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -146,6 +176,10 @@ int supervisor_main(const struct role_options *options)
 	LIST_INIT(&supervisor.logs);
 	LIST_INIT(&supervisor.workers);
 	raise_file_limit();
+	if (config_file_read(options->config_path, &supervisor.settings) < 0) {
+		log_error("not started: the configuration file has faults");
+		goto out;
+	}
 	if (listener_open(&supervisor.listener, options->socket_dir) < 0)
 		goto out;
 	if (!supervisor.base) {

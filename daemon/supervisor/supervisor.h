@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "daemon/common/role.h"
+#include "daemon/common/settings.h"
 #include "daemon/supervisor/children.h"
 #include "daemon/supervisor/kept.h"
 #include "daemon/supervisor/listener.h"
@@ -21,6 +22,7 @@ LIST_HEAD(worker_list, worker_child);
 
 struct supervisor {
 	const struct role_options *options;
+	struct settings settings;
 	struct event_base *base;
 	struct xenstore *xenstore;
 	struct listener listener;
@@ -39,6 +41,9 @@ struct supervisor {
 int broker_start(struct supervisor *supervisor);
 /* The broker's process has ended. */
 void broker_reaped(struct supervisor *supervisor, int status);
+
+/* The settings, as they are now. */
+void broker_tell_settings(struct supervisor *supervisor);
 
 /* Each tells the broker something; nothing happens while there is none, the next one is told at its start. */
 void broker_tell_log(struct supervisor *supervisor, struct log_file *log);

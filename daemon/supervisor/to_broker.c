@@ -19,6 +19,17 @@ static void tell(struct supervisor *supervisor, const ToBroker *message, const i
 		channel_send(supervisor->broker.channel, &message->base, fds, n_fds);
 }
 
+void broker_tell_settings(struct supervisor *supervisor)
+{
+	Xenvram__Internal__Settings packed = XENVRAM__INTERNAL__SETTINGS__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	packed.settings =
+		(ProtobufCBinaryData){sizeof(supervisor->settings), (uint8_t *)&supervisor->settings};
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_SETTINGS;
+	message.settings = &packed;
+	tell(supervisor, &message, NULL, 0);
+}
+
 void broker_tell_log(struct supervisor *supervisor, struct log_file *log)
 {
 	Xenvram__Internal__LogRef ref = XENVRAM__INTERNAL__LOG_REF__INIT;
@@ -112,6 +123,7 @@ static void tell_inheritance(struct supervisor *supervisor)
 	struct kept *kept;
 	struct log_file *log;
 
+	broker_tell_settings(supervisor);
 	tell_start(supervisor);
 	LIST_FOREACH(log, &supervisor->logs, link) {
 		if (log->announced)

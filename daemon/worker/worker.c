@@ -320,7 +320,8 @@ int worker_main(const struct role_options *options)
 	int status = 1;
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* of a terminal: the supervisor decides */
+	signal(SIGINT, SIG_IGN); /* of a terminal, as SIGHUP: the supervisor decides */
+	signal(SIGHUP, SIG_IGN);
 	log_store_init(&worker.logs);
 	if (worker.base) {
 		worker.supervisor =

@@ -9,7 +9,7 @@ readonly seconds=${1:?usage: run.sh SECONDS [BUILD_DIR]}
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly source_dir
 readonly build_dir=${2:-$source_dir/build/fuzz}
-readonly targets=(request internal journal region_log)
+readonly targets=(request internal journal config region_log)
 
 if ! command -v clang >/dev/null; then
   echo "fuzz: there is no clang" >&2
@@ -22,6 +22,8 @@ cmake --build "$build_dir" --target fuzz
 cd "$build_dir/tests/fuzz"
 mkdir -p corpus
 ./fuzz-seeds corpus
+mkdir -p corpus/config
+sed 's/^#\([^ ]\)/\1/' "$source_dir/daemon/xenvramd.conf" >corpus/config/example
 for target in "${targets[@]}"; do
   echo "fuzz-$target, $seconds s"
   # The sanitizers of clang 14 do not find room in an address space as random as newer kernels make it.

@@ -69,13 +69,16 @@ def children(pid):
 class Daemon:
     """xenvramd with its sockets and journal in a directory."""
 
-    def __init__(self, build, host, directory):
+    def __init__(self, build, host, directory, config=""):
         self.directory = os.path.join(directory, "run")
         self.socket = os.path.join(self.directory, "xenvram.sock")
         self.log_path = os.path.join(directory, "daemon.log")
         self.host = host
         self.process = None
-        self.command = [build.xenvramd, "--socket", self.directory]
+        # Not that of the machine which the test runs on.
+        self.config_path = os.path.join(directory, "xenvramd.conf")
+        self.configure(config)
+        self.command = [build.xenvramd, "--config", self.config_path, "--socket", self.directory]
         if os.geteuid() == 0 and not (user_exists("xenvram") and user_exists("xenvram-worker")):
             self.command += ["--broker-user", "nobody", "--worker-user", "nobody"]
         self.environment = build.environment(host.environment)
@@ -98,6 +101,18 @@ class Daemon:
             return self.log().count("serving") > before
 
         wait_for(serving, "xenvramd serves", 20 * SLOWNESS)
+
+    def configure(self, text):
+        """Writes the configuration file, which is read at the next start or reload."""
+        with open(self.config_path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def reload(self):
+        """Has it read its configuration anew; what it says to that."""
+        before = len(self.log())
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "read anew" in self.log()[before:], "the configuration is read", 20 * SLOWNESS)
+        return self.log()[before:]
 
     def stop(self):
         """Asks it to end; its exit status."""
@@ -184,6 +199,7 @@ class SimTest(unittest.TestCase):
     """A host, a daemon, and at the end proof that the daemon is well and ends as it should."""
 
     host_options = {}
+    config = ""
 
     def setUp(self):
         self.build = Build(os.environ["XENVRAM_BUILD_DIR"])
@@ -191,7 +207,7 @@ class SimTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.log_text = ""
         self.host = Host(self.build, os.path.join(self.directory, "host"), **self.host_options)
-        self.daemon = Daemon(self.build, self.host, self.directory)
+        self.daemon = Daemon(self.build, self.host, self.directory, self.config)
         self.addCleanup(self._end_daemon)
         self.daemon.start()
 

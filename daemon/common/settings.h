@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What an administrator can set, as numbers. The supervisor reads it from the configuration file, the broker
+ * goes by it. No I/O.
+ */
+#ifndef XENVRAM_COMMON_SETTINGS_H
+#define XENVRAM_COMMON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct settings {
+	/* [limits]: proto/limits.h has the most that each can be, which it is unless it is set lower */
+	uint32_t connections;
+	uint32_t connections_per_uid;
+	uint32_t requests_in_flight;
+	uint32_t queued_bytes;
+	/* [tracking] */
+	uint32_t poll_budget_percent; /* of one CPU, for the polls of all domains together */
+	uint32_t refresh_interval_ms; /* every page of every region is taken for dirty so often; 0: never */
+};
+
+/* A number that can be set: where it stands in the file and in struct settings, and what it may be. */
+struct setting {
+	const char *section;
+	const char *key;
+	size_t offset;
+	uint32_t min;
+	uint32_t max;
+	uint32_t initial;
+	bool may_be_0;
+};
+
+#define SETTINGS_N_NUMBERS 6
+extern const struct setting settings_numbers[SETTINGS_N_NUMBERS];
+
+/* Every setting as it is without a file. */
+void settings_init(struct settings *settings);
+
+uint32_t settings_get(const struct settings *settings, const struct setting *setting);
+void settings_set(struct settings *settings, const struct setting *setting, uint32_t value);
+
+#endif

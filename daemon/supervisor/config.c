@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/supervisor/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/limits.h"
+
+#define MAX_SENTENCE_BYTES 512
+
+struct parser {
+	const struct config_reader *reader;
+	const char *next; /* what the library has not been given yet */
+	const char *end;
+	unsigned int line; /* the one that it was given last */
+	unsigned int n_faults;
+	struct settings settings;
+	unsigned int seen_in[SETTINGS_N_NUMBERS]; /* the line that sets it, 0 for none */
+};
+
+__attribute__((format(printf, 2, 3))) static void complain(struct parser *parser, const char *format, ...)
+{
+	char sentence[MAX_SENTENCE_BYTES];
+	int n = snprintf(sentence, sizeof(sentence), "%s:%u: ", parser->reader->file, parser->line);
+	va_list args;
+
+	if (n > (int)sizeof(sentence) / 2)
+		n = sizeof(sentence) / 2;
+	va_start(args, format);
+	vsnprintf(sentence + n, sizeof(sentence) - n, format, args);
+	va_end(args);
+	for (char *c = sentence; *c; c++) {
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+	}
+	parser->reader->complain(parser->reader->data, sentence);
+	parser->n_faults++;
+}
+
+/* ---- lines ---- */
+
+static bool is_section(const char *name, size_t n_bytes)
+{
+	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
+		const char *section = settings_numbers[i].section;
+		if (strlen(section) == n_bytes && memcmp(section, name, n_bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The library passes over what it cannot read, and says so of one line only: here is said what it is. */
+static bool is_sound(struct parser *parser, const char *line)
+{
+	const char *end = strchr(line, ']');
+
+	if (strlen(line) > MAX_CONFIG_LINE_BYTES)
+		complain(parser, "the line has %zu bytes, at most %u are allowed", strlen(line),
+			MAX_CONFIG_LINE_BYTES);
+	else if (*line == '[' && !end)
+		complain(parser, "\"%s\" has no closing bracket", line);
+	else if (*line == '[' && !is_section(line + 1, end - line - 1))
+		complain(parser, "there is no section %.*s", (int)(end - line) + 1, line);
+	else if (*line != '[' && *line != '\0' && *line != '#' && *line != ';' && !strchr(line, '='))
+		complain(parser, "\"%s\" is no section, no \"key = value\", and no comment", line);
+	else
+		return true;
+	return false;
+}
+
+/* The library's fgets: a line without the blanks before it, by which it would continue the one before. */
+static char *read_line(char *ret_line, int size, void *data)
+{
+	struct parser *parser = data;
+	char line[MAX_CONFIG_BYTES + 1];
+
+	if (parser->next == parser->end)
+		return NULL;
+	parser->line++;
+	const char *newline = memchr(parser->next, '\n', parser->end - parser->next);
+	const char *end = newline ? newline : parser->end;
+	while (parser->next < end && isspace((unsigned char)*parser->next))
+		parser->next++;
+	size_t n_bytes = end - parser->next;
+	memcpy(line, parser->next, n_bytes);
+	line[n_bytes] = '\0';
+	parser->next = newline ? newline + 1 : parser->end;
+	if (strlen(line) < n_bytes) {
+		complain(parser, "the line has a zero byte");
+		line[0] = '\0';
+	}
+	while (n_bytes > 0 && isspace((unsigned char)line[n_bytes - 1]))
+		line[--n_bytes] = '\0';
+	snprintf(ret_line, size, "%s\n", is_sound(parser, line) ? line : "");
+	return ret_line;
+}
+
+/* ---- values ---- */
+
+static bool parse_number(const char *text, uint64_t *ret_value)
+{
+	char *end;
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	uint64_t value = strtoull(text, &end, strncmp(text, "0x", 2) == 0 ? 16 : 10);
+	if (errno || *end)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+static void set_number(struct parser *parser, const struct setting *setting, const char *text)
+{
+	uint64_t value = 0;
+	if (parse_number(text, &value) &&
+		((value >= setting->min && value <= setting->max) || (value == 0 && setting->may_be_0))) {
+		settings_set(&parser->settings, setting, value);
+		return;
+	}
+	complain(parser, "%s is \"%s\"; %sa number from %" PRIu32 " to %" PRIu32 " is allowed", setting->key,
+		text, setting->may_be_0 ? "0 or " : "", setting->min, setting->max);
+}
+
+/* Called for each key with a value. */
+static int on_value(void *data, const char *section, const char *key, const char *value)
+{
+	struct parser *parser = data;
+
+	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
+		const struct setting *setting = &settings_numbers[i];
+		if (strcmp(setting->section, section) != 0 || strcmp(setting->key, key) != 0)
+			continue;
+		if (parser->seen_in[i])
+			complain(parser, "%s is set already, in line %u", key, parser->seen_in[i]);
+		parser->seen_in[i] = parser->line;
+		set_number(parser, setting, value);
+		return 1;
+	}
+	if (!*section)
+		complain(parser, "%s stands before the first section", key);
+	else if (is_section(section, strlen(section)))
+		complain(parser, "section [%s] has no key \"%s\"", section, key);
+	return 1; /* an unknown section was complained about at its beginning */
+}
+
+/* What each is allowed to be by itself, but not together. */
+static void check_together(struct parser *parser)
+{
+	const struct settings *settings = &parser->settings;
+	uint32_t needed = QUEUED_BYTES_FOR(settings->requests_in_flight);
+
+	if (settings->queued_bytes >= needed)
+		return;
+	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
+		if (settings_numbers[i].offset == offsetof(struct settings, queued_bytes))
+			parser->line = parser->seen_in[i];
+	}
+	complain(parser,
+		"queued-bytes is %" PRIu32
+		", too few for the replies to %u requests in flight; at least %" PRIu32
+		" are needed, or requests-in-flight must be less",
+		settings->queued_bytes, settings->requests_in_flight, needed);
+}
+
+int config_parse(
+	const struct config_reader *reader, const char *text, size_t n_bytes, struct settings *ret_settings)
+{
+	struct parser parser = {.reader = reader, .next = text, .end = text + n_bytes};
+
+	settings_init(&parser.settings);
+	if (n_bytes > MAX_CONFIG_BYTES) {
+		complain(
+			&parser, "the file has %zu bytes, at most %u are allowed", n_bytes, MAX_CONFIG_BYTES);
+		return -1;
+	}
+	int faulty_line = ini_parse_stream(read_line, &parser, on_value, &parser);
+	if (faulty_line != 0 && parser.n_faults == 0) {
+		parser.line = faulty_line;
+		complain(&parser, "the line cannot be understood");
+	}
+	if (parser.n_faults == 0)
+		check_together(&parser);
+	if (parser.n_faults > 0)
+		return -1;
+	*ret_settings = parser.settings;
+	return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an administrator, or a broken disk, can make of the configuration file. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/supervisor/config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_fault(void *data, const char *sentence)
+{
+	unsigned int *n_faults = data;
+	if (!*sentence)
+		abort();
+	++*n_faults;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	unsigned int n_faults = 0;
+	const struct config_reader reader = {"fuzz", on_fault, &n_faults};
+	struct settings settings;
+
+	if ((config_parse(&reader, (const char *)data, size, &settings) < 0) != (n_faults > 0))
+		abort();
+	for (size_t i = 0; i < SETTINGS_N_NUMBERS && n_faults == 0; i++) {
+		const struct setting *setting = &settings_numbers[i];
+		uint32_t value = settings_get(&settings, setting);
+		if ((value < setting->min || value > setting->max) && !(value == 0 && setting->may_be_0))
+			abort();
+	}
+	return 0;
+}

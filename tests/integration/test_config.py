@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The configuration file: at the start, when it is read anew, and when it has faults."""
+
+import os
+import unittest
+
+import harness
+import protocol
+from harness import SimTest, children, kill, wait_for
+
+
+class Config(SimTest):
+    config = "[limits]\nrequests-in-flight = 7\n"
+
+    def requests_in_flight(self):
+        with protocol.Client(self.daemon.socket) as client:
+            return client.hello.max_requests_in_flight
+
+    def connect_until_refused(self, most):
+        """How many connections are taken, and what is said to the next."""
+        clients = [self.client() for _ in range(most)]
+        with self.connection() as refused:
+            packet, _ = refused.receive()
+        for client in clients:
+            client.close()
+        return packet.reply
+
+    def await_requests_in_flight(self, expected):
+        wait_for(lambda: self.requests_in_flight() == expected, "the settings arrive", 20 * harness.SLOWNESS)
+
+    def test_holds_from_the_first_connection_on(self):
+        self.assertEqual(self.requests_in_flight(), 7)
+
+    def test_reload(self):
+        client = self.client()
+        self.daemon.configure("[limits]\nrequests-in-flight = 9\n")
+        self.assertIn("was read anew", self.daemon.reload())
+        self.await_requests_in_flight(9)
+        self.assertEqual(client.regions(), [])
+        self.daemon.configure("")
+        self.daemon.reload()
+        self.await_requests_in_flight(32)
+
+    def test_reload_of_a_faulty_file_changes_nothing(self):
+        self.daemon.configure("[limits]\nrequests-in-flight = 9\nconnections = lots\n\n[limit]\n")
+        said = self.daemon.reload()
+        self.assertIn('xenvramd.conf:3: connections is "lots"', said)
+        self.assertIn("xenvramd.conf:5: there is no section [limit]", said)
+        self.assertIn("was not read anew", said)
+        self.assertEqual(self.requests_in_flight(), 7)
+        os.unlink(self.daemon.config_path)
+        self.assertIn("No such file or directory", self.daemon.reload())
+        self.assertEqual(self.requests_in_flight(), 7)
+
+    def test_outlives_the_broker(self):
+        broker = self.daemon.broker_pid()
+        kill(broker)
+        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies", 20 * harness.SLOWNESS)
+        self.assertEqual(self.requests_in_flight(), 7)
+
+    def test_does_not_start_with_a_faulty_file(self):
+        self.assertEqual(self.daemon.stop(), 0)
+        self.daemon.configure("connections = 10\n[limits]\nconnections = 0\n")
+        with self.assertRaises(RuntimeError):
+            self.daemon.start()
+        self.assertEqual(self.daemon.process.returncode, 1)
+        self.assertIn("xenvramd.conf:1: connections stands before the first section", self.daemon.log())
+        self.assertIn('xenvramd.conf:3: connections is "0"', self.daemon.log())
+        os.unlink(self.daemon.config_path)
+        with self.assertRaises(RuntimeError):
+            self.daemon.start()
+        self.assertIn(f"cannot read the configuration file {self.daemon.config_path}", self.daemon.log())
+
+    def test_connections_of_a_user(self):
+        self.daemon.configure("[limits]\nconnections-per-uid = 3\nrequests-in-flight = 5\n")
+        self.daemon.reload()
+        self.await_requests_in_flight(5)
+        reply = self.connect_until_refused(3)
+        self.assertEqual(reply.serial, 0)
+        self.assertIn(f"uid {os.getuid()} has 3 connections open", reply.message)
+
+
+if __name__ == "__main__":
+    unittest.main()

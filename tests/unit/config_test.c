@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/supervisor/config.h"
+#include "proto/limits.h"
+
+#define MAX_FAULTS 16
+
+struct faults {
+	unsigned int n;
+	char sentences[MAX_FAULTS][512];
+};
+
+static void on_fault(void *data, const char *sentence)
+{
+	struct faults *faults = data;
+	assert_in_range(faults->n, 0, MAX_FAULTS - 1);
+	snprintf(faults->sentences[faults->n++], sizeof(faults->sentences[0]), "%s", sentence);
+}
+
+static int parse_bytes(const char *text, size_t n_bytes, struct settings *settings, struct faults *faults)
+{
+	const struct config_reader reader = {"test.conf", on_fault, faults};
+	struct settings before;
+
+	memset(settings, 0x5a, sizeof(*settings));
+	before = *settings;
+	faults->n = 0;
+	int rc = config_parse(&reader, text, n_bytes, settings);
+	assert_int_equal(rc, faults->n > 0 ? -1 : 0);
+	if (rc < 0)
+		assert_memory_equal(settings, &before, sizeof(before));
+	return rc;
+}
+
+static struct settings parse(const char *text)
+{
+	struct settings settings;
+	struct faults faults;
+	if (parse_bytes(text, strlen(text), &settings, &faults) < 0)
+		fail_msg("%s", faults.sentences[0]);
+	return settings;
+}
+
+/* Each sentence, up to a NULL, must be what is said of the text. */
+static void assert_faults(const char *text, const char *const *expected)
+{
+	struct settings settings;
+	struct faults faults;
+	unsigned int n = 0;
+
+	parse_bytes(text, strlen(text), &settings, &faults);
+	for (; expected[n]; n++) {
+		assert_in_range(n, 0, faults.n - 1);
+		assert_string_equal(faults.sentences[n], expected[n]);
+	}
+	assert_int_equal(faults.n, n);
+}
+
+static void assert_fault(const char *text, const char *sentence)
+{
+	assert_faults(text, (const char *const[]){sentence, NULL});
+}
+
+static void test_nothing_set(void **state)
+{
+	(void)state;
+	struct settings settings = parse("");
+	assert_int_equal(settings.connections, MAX_CONNECTIONS);
+	assert_int_equal(settings.connections_per_uid, MAX_CONNECTIONS_PER_UID);
+	assert_int_equal(settings.requests_in_flight, MAX_REQUESTS_IN_FLIGHT);
+	assert_int_equal(settings.queued_bytes, MAX_QUEUED_BYTES);
+	assert_int_equal(settings.poll_budget_percent, DEFAULT_POLL_BUDGET_PERCENT);
+	assert_int_equal(settings.refresh_interval_ms, 0);
+}
+
+static void test_forms(void **state)
+{
+	(void)state;
+	static const char *const same[] = {
+		"[tracking]\npoll-budget-percent = 40\n",
+		"[tracking]\npoll-budget-percent=0x28",
+		"[tracking]\npoll-budget-percent = 040",
+		"# comment\n\n  [tracking]  \n\t poll-budget-percent\t=  40 ; of one CPU\r\n; comment\n",
+		"[limits]\n[tracking]\n[limits]\n[tracking]\npoll-budget-percent = 40",
+	};
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		assert_int_equal(parse(same[i]).poll_budget_percent, 40);
+}
+
+/* Every number at both ends of its range, and just beyond. */
+static void test_every_number(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
+		const struct setting *setting = &settings_numbers[i];
+		const uint64_t values[] = {setting->min, setting->max, (uint64_t)setting->min - 1,
+			(uint64_t)setting->max + 1, setting->max + 0x100000000ull};
+		for (size_t j = 0; j < sizeof(values) / sizeof(values[0]); j++) {
+			struct settings settings;
+			struct faults faults;
+			char text[256];
+			/* Not too few bytes for the requests that are in flight. */
+			snprintf(text, sizeof(text), "[limits]\n%s\n[%s]\n%s = %llu\n",
+				strcmp(setting->key, "requests-in-flight") ? "requests-in-flight = 1" : "",
+				setting->section, setting->key, (unsigned long long)values[j]);
+			int rc = parse_bytes(text, strlen(text), &settings, &faults);
+			bool allowed = j < 2 || (values[j] == 0 && setting->may_be_0);
+			assert_int_equal(rc, allowed ? 0 : -1);
+			if (allowed)
+				assert_int_equal(settings_get(&settings, setting), values[j]);
+			else
+				assert_non_null(strstr(faults.sentences[0], setting->key));
+		}
+	}
+}
+
+static void test_zero_is_off(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("[tracking]\nrefresh-interval-ms = 0\n").refresh_interval_ms, 0);
+	assert_fault("[tracking]\nrefresh-interval-ms = 99\n",
+		"test.conf:2: refresh-interval-ms is \"99\"; 0 or a number from 100 to 86400000 is allowed");
+	assert_fault("[limits]\n\nconnections = 0\n",
+		"test.conf:3: connections is \"0\"; a number from 9 to 512 is allowed");
+}
+
+static void test_what_is_no_number(void **state)
+{
+	(void)state;
+	static const char *const values[] = {
+		"", "many", "-1", "+1", "1.5", "10 20", "0x", "1k", "99999999999999999999999", "\"10\""};
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		char text[128], sentence[256];
+		snprintf(text, sizeof(text), "[limits]\nconnections = %s\n", values[i]);
+		snprintf(sentence, sizeof(sentence),
+			"test.conf:2: connections is \"%s\"; a number from 9 to 512 is allowed", values[i]);
+		assert_fault(text, sentence);
+	}
+}
+
+static void test_faults_are_all_named(void **state)
+{
+	(void)state;
+	assert_faults("connections = 10\n"
+		      "[limits]\n"
+		      "connections = 20\n"
+		      "nonsense = 1\n"
+		      "connections = 30\n"
+		      "no value\n"
+		      "[limit]\n"
+		      "connections = 40\n"
+		      "[tracking\n"
+		      "[]\n"
+		      "[tracking]\n"
+		      "poll-budget-percent = 0\n",
+		(const char *const[]){
+			"test.conf:1: connections stands before the first section",
+			"test.conf:4: section [limits] has no key \"nonsense\"",
+			"test.conf:5: connections is set already, in line 3",
+			"test.conf:6: \"no value\" is no section, no \"key = value\", and no comment",
+			"test.conf:7: there is no section [limit]",
+			"test.conf:8: connections is set already, in line 5",
+			"test.conf:9: \"[tracking\" has no closing bracket",
+			"test.conf:10: there is no section []",
+			"test.conf:12: poll-budget-percent is \"0\"; a number from 1 to 6400 is allowed",
+			NULL,
+		});
+}
+
+static void test_together(void **state)
+{
+	(void)state;
+	parse("[limits]\nqueued-bytes = 655360\nrequests-in-flight = 6\n");
+	assert_fault("[limits]\nqueued-bytes = 655360\nrequests-in-flight = 7\n",
+		"test.conf:2: queued-bytes is 655360, too few for the replies to 7 requests in flight; at "
+		"least "
+		"720896 are needed, or requests-in-flight must be less");
+}
+
+static void test_odd_bytes(void **state)
+{
+	(void)state;
+	static const char zero[] = "[limits]\nconnec\0tions = 10\n";
+	struct settings settings;
+	struct faults faults;
+
+	assert_int_equal(parse_bytes(zero, sizeof(zero) - 1, &settings, &faults), -1);
+	assert_string_equal(faults.sentences[0], "test.conf:2: the line has a zero byte");
+	assert_fault("[limits]\nconnections = \x1b[31m\xff\n",
+		"test.conf:2: connections is \"?[31m?\"; a number from 9 to 512 is allowed");
+}
+
+static void test_long(void **state)
+{
+	(void)state;
+	static char text[MAX_CONFIG_BYTES + 2];
+	struct settings settings;
+	struct faults faults;
+
+	memset(text, '#', sizeof(text));
+	for (size_t i = 100; i < sizeof(text); i += 100)
+		text[i] = '\n';
+	assert_int_equal(parse_bytes(text, MAX_CONFIG_BYTES, &settings, &faults), 0);
+	assert_int_equal(parse_bytes(text, MAX_CONFIG_BYTES + 1, &settings, &faults), -1);
+	assert_non_null(strstr(faults.sentences[0], "at most 65536 are allowed"));
+
+	memset(text, '#', MAX_CONFIG_LINE_BYTES);
+	assert_int_equal(parse_bytes(text, MAX_CONFIG_LINE_BYTES, &settings, &faults), 0);
+	memset(text, 'x', MAX_CONFIG_BYTES);
+	assert_int_equal(parse_bytes(text, MAX_CONFIG_BYTES, &settings, &faults), -1);
+	assert_int_equal(faults.n, 1);
+	assert_string_equal(
+		faults.sentences[0], "test.conf:1: the line has 65536 bytes, at most 190 are allowed");
+}
+
+/* The file that is installed: every line of it is true also without its comment sign. */
+static void test_installed_file(void **state)
+{
+	(void)state;
+	static char text[MAX_CONFIG_BYTES], uncommented[MAX_CONFIG_BYTES];
+	FILE *file = fopen(EXAMPLE_PATH, "r");
+	size_t n_keys = 0, n = 0;
+
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	const struct settings defaults = parse(text);
+	for (const char *c = text; *c; c++) {
+		bool line_begins = c == text || c[-1] == '\n';
+		if (line_begins && *c == '#' && c[1] != ' ')
+			n_keys++;
+		else
+			uncommented[n++] = *c;
+	}
+	uncommented[n] = '\0';
+	assert_int_equal(n_keys, SETTINGS_N_NUMBERS);
+	const struct settings settings = parse(uncommented), without = parse("");
+	assert_memory_equal(&settings, &without, sizeof(settings));
+	assert_memory_equal(&defaults, &without, sizeof(defaults));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_set),
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_every_number),
+		cmocka_unit_test(test_zero_is_off),
+		cmocka_unit_test(test_what_is_no_number),
+		cmocka_unit_test(test_faults_are_all_named),
+		cmocka_unit_test(test_together),
+		cmocka_unit_test(test_odd_bytes),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_installed_file),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
