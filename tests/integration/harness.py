@@ -28,6 +28,7 @@ class Build:
     """Where the programs under test are."""
 
     def __init__(self, directory):
+        self.directory = directory
         self.xenvramd = os.path.join(directory, "daemon/xenvramd")
         self.xenvramctl = os.path.join(directory, "client/xenvramctl/xenvramctl")
         self.simxen = os.path.join(directory, "tests/simxen/simxen")
