@@ -27,6 +27,8 @@
 
 #define MAX_REGIONS            1024u /* on the host; also the slots of the journal */
 #define MAX_REGIONS_PER_DOMAIN 16u
+/* Separate runs of pages that partial destruction may leave of one region. */
+#define MAX_REGION_EXTENTS 8u
 
 #define MAX_CONNECTIONS 512u
 /* Left free for root, so that others cannot lock an administrator out. */
@@ -44,6 +46,14 @@
 #define DEFAULT_PERIOD_US 33000u
 /* How long tracking stays on after the last reader has gone, so that one who comes back has exact bits. */
 #define LINGER_US 5000000ull
+
+/* Between two changes of the range that the hypervisor tracks for a domain. */
+#define RANGE_CHANGE_US 100000ull
+/* Without a change for so long, regions are polled less and less often, down to one poll in so many, and
+ * never more rarely than this unless their readers asked for less. */
+#define IDLE_AFTER_US      1000000ull
+#define MAX_IDLE_FACTOR    4u
+#define MAX_IDLE_PERIOD_US 250000ull
 
 /* Runs of pages that one MarkDirty may name. */
 #define MAX_MARKED_RUNS 1024u

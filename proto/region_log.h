@@ -35,6 +35,14 @@ enum region_log_state {
 	REGION_LOG_GONE = 3,    /* the region or its domain is gone; nothing will change any more */
 };
 
+/* Why a region is polled less often than its readers want. */
+enum region_log_stretch {
+	REGION_LOG_AS_WANTED = 0,        /* it is not */
+	REGION_LOG_STRETCHED_IDLE = 1,   /* nothing has changed for a while */
+	REGION_LOG_STRETCHED_BUDGET = 2, /* all polls of the host together would take more than they may */
+	REGION_LOG_STRETCHED_GUEST = 3,  /* the guest, paused by each poll, would not get its share */
+};
+
 struct region_log_header {
 	uint32_t magic;
 	uint32_t version;
@@ -44,15 +52,18 @@ struct region_log_header {
 	uint32_t reserved0;
 	uint64_t reserved1[4];
 
-	uint64_t generation;   /* alone in its cache line but for what changes with it */
-	uint64_t last_poll_ns; /* CLOCK_MONOTONIC */
-	uint64_t period_ns;
+	uint64_t generation;         /* alone in its cache line but for what changes with it */
+	uint64_t last_poll_ns;       /* CLOCK_MONOTONIC */
+	uint64_t period_ns;          /* that in effect */
 	uint64_t polls;              /* hypercalls that asked for this region's bits */
 	uint64_t poll_ns;            /* time spent in them */
 	uint64_t dirty_guest;        /* pages found dirty because the guest wrote them */
 	uint64_t dirty_forced;       /* pages marked because bits may have been lost, or cannot be had */
 	uint64_t untracked_pages;    /* always reported dirty: beyond what one hypercall can cover */
 	uint64_t dirty_device_model; /* pages that a device model said it wrote */
+	uint64_t wanted_period_ns;   /* the shortest that a reader asks for */
+	uint32_t stretch;            /* enum region_log_stretch: why period_ns is longer */
+	uint32_t reserved2;
 };
 
 /* The whole file's size; nr_pages at most MAX_REGION_PAGES. */

@@ -67,6 +67,14 @@ static int each_domain(const Xenvram__V1__DomainInfo *info,
 		.regions = info->regions,
 		.subscriptions = info->subscriptions,
 		.worker_running = info->worker_running,
+		.wanted_period_us = info->wanted_period_us,
+		.period_us = info->period_us,
+		.stretch = (enum xenvram_stretch)info->stretch,
+		.polls = info->polls,
+		.poll_ns = info->poll_ns,
+		.dirty_guest_pages = info->dirty_guest,
+		.dirty_device_model_pages = info->dirty_device_model,
+		.dirty_forced_pages = info->dirty_forced,
 	};
 	return each(&domain, data);
 }
@@ -97,5 +105,30 @@ int xenvram_list_domains(
 		}
 		more = page->more && page->n_domains > 0;
 	}
+	return 0;
+}
+
+/* It comes with every page of the list, also with one that is empty. */
+int xenvram_get_poll_budget(struct xenvram *conn, struct xenvram_poll_budget *ret_budget)
+{
+	Xenvram__V1__ListDomains list_domains = XENVRAM__V1__LIST_DOMAINS__INIT;
+	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
+
+	list_domains.more = true;
+	list_domains.after_domid = MAX_DOMID;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_LIST_DOMAINS;
+	request.list_domains = &list_domains;
+	_call_free_ Xenvram__V1__Packet *packet =
+		call(conn, &request, XENVRAM__V1__REPLY__RESULT_LIST_DOMAINS);
+	if (!packet)
+		return -1;
+	const Xenvram__V1__PollBudget *budget = packet->reply->list_domains->budget;
+	if (!budget)
+		return connection_break(conn, EPROTO, "xenvramd listed domains without the poll budget");
+	*ret_budget = (struct xenvram_poll_budget){
+		.budget_ppm = budget->budget_ppm,
+		.used_ppm = budget->used_ppm,
+		.share_ppm = budget->share_ppm,
+	};
 	return 0;
 }

@@ -19,19 +19,21 @@ static uint64_t copy_bitmap(uint64_t *bitmap, const uint8_t *bytes, uint64_t nr_
 	return dirty_pages;
 }
 
-static int take_snapshot(struct xenvram *conn, const Xenvram__V1__SnapshotReply *reply, uint64_t *bitmap,
-	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot)
+static int take_snapshot(struct xenvram *conn, const Xenvram__V1__Snapshot *request,
+	const Xenvram__V1__SnapshotReply *reply, uint64_t *bitmap, uint64_t bitmap_pages,
+	struct xenvram_snapshot *ret_snapshot)
 {
 	uint64_t nr_pages = reply->nr_pages;
 
 	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES ||
+		(request->nr_pages != 0 && nr_pages != request->nr_pages) ||
 		(reply->bitmap.len != 0 && reply->bitmap.len != (nr_pages + 7) / 8))
 		return connection_break(conn, EPROTO,
-			"xenvramd sent a bitmap of %zu bytes for a region of %" PRIu64 " pages",
-			reply->bitmap.len, nr_pages);
+			"xenvramd sent a bitmap of %zu bytes for %" PRIu64 " pages", reply->bitmap.len,
+			nr_pages);
 	if (nr_pages > bitmap_pages)
 		return connection_fail(conn, ERANGE,
-			"the region has %" PRIu64 " pages, the bitmap room for %" PRIu64, nr_pages,
+			"there are %" PRIu64 " pages, the bitmap has room for %" PRIu64, nr_pages,
 			bitmap_pages);
 
 	memset(bitmap, 0, XENVRAM_BITMAP_WORDS(bitmap_pages) * sizeof(*bitmap));
@@ -42,8 +44,9 @@ static int take_snapshot(struct xenvram *conn, const Xenvram__V1__SnapshotReply 
 	return 0;
 }
 
-int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,
-	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot)
+int xenvram_snapshot_pages(struct xenvram *conn, uint64_t cookie, uint64_t first, uint64_t nr_pages,
+	uint64_t since, uint32_t flags, uint64_t *bitmap, uint64_t bitmap_pages,
+	struct xenvram_snapshot *ret_snapshot)
 {
 	Xenvram__V1__Snapshot snapshot = XENVRAM__V1__SNAPSHOT__INIT;
 	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
@@ -52,6 +55,8 @@ int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint
 	if (flags & ~XENVRAM_SNAPSHOT_SYNC)
 		return connection_fail(conn, EINVAL, "snapshot flags 0x%x are not known", flags);
 	snapshot.cookie = cookie;
+	snapshot.first = first;
+	snapshot.nr_pages = nr_pages;
 	snapshot.since = since;
 	snapshot.sync = flags & XENVRAM_SNAPSHOT_SYNC;
 	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT;
@@ -60,5 +65,11 @@ int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint
 	_call_free_ Xenvram__V1__Packet *packet = call(conn, &request, XENVRAM__V1__REPLY__RESULT_SNAPSHOT);
 	if (!packet)
 		return -1;
-	return take_snapshot(conn, packet->reply->snapshot, bitmap, bitmap_pages, ret_snapshot);
+	return take_snapshot(conn, &snapshot, packet->reply->snapshot, bitmap, bitmap_pages, ret_snapshot);
+}
+
+int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,
+	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot)
+{
+	return xenvram_snapshot_pages(conn, cookie, 0, 0, since, flags, bitmap, bitmap_pages, ret_snapshot);
 }

@@ -18,6 +18,10 @@ static_assert((int)XENVRAM_VIEW_IDLE == (int)REGION_LOG_IDLE, "states are the lo
 static_assert((int)XENVRAM_VIEW_TRACKED == (int)REGION_LOG_TRACKED, "");
 static_assert((int)XENVRAM_VIEW_PARTIAL == (int)REGION_LOG_PARTIAL, "");
 static_assert((int)XENVRAM_VIEW_GONE == (int)REGION_LOG_GONE, "");
+static_assert((int)XENVRAM_AS_WANTED == (int)REGION_LOG_AS_WANTED, "so are reasons");
+static_assert((int)XENVRAM_STRETCHED_IDLE == (int)REGION_LOG_STRETCHED_IDLE, "");
+static_assert((int)XENVRAM_STRETCHED_BUDGET == (int)REGION_LOG_STRETCHED_BUDGET, "");
+static_assert((int)XENVRAM_STRETCHED_GUEST == (int)REGION_LOG_STRETCHED_GUEST, "");
 
 static int check_log_fd(int fd)
 {
@@ -57,6 +61,8 @@ struct view *view_new(uint64_t subscription, int log_fd, int wake_fd)
 	}
 	view->public.generation = &view->log.header->generation;
 	view->subscription = subscription;
+	view->first = 0;
+	view->nr_pages = view->log.nr_pages;
 	view->wake_fd = own_steal(&wake);
 	return view;
 }
@@ -73,7 +79,8 @@ struct view *view_free(struct view *view)
 
 static int check_range(const struct view *view, uint64_t first, uint64_t n)
 {
-	if (first <= view->log.nr_pages && n <= view->log.nr_pages - first)
+	if (first >= view->first && first - view->first <= view->nr_pages &&
+		n <= view->nr_pages - (first - view->first))
 		return 0;
 	errno = ERANGE;
 	return -1;
@@ -108,9 +115,13 @@ void xenvram_view_info(const struct xenvram_view *public, struct xenvram_view_in
 	*ret_info = (struct xenvram_view_info){
 		.cookie = header->cookie,
 		.nr_pages = view->log.nr_pages,
+		.view_first = view->first,
+		.view_pages = view->nr_pages,
 		.state = (enum xenvram_view_state)__atomic_load_n(&header->state, __ATOMIC_RELAXED),
 		.generation = region_log_generation(&view->log),
 		.last_poll_ns = __atomic_load_n(&header->last_poll_ns, __ATOMIC_RELAXED),
+		.wanted_period_ns = __atomic_load_n(&header->wanted_period_ns, __ATOMIC_RELAXED),
+		.stretch = (enum xenvram_stretch)__atomic_load_n(&header->stretch, __ATOMIC_RELAXED),
 		.period_ns = __atomic_load_n(&header->period_ns, __ATOMIC_RELAXED),
 		.polls = __atomic_load_n(&header->polls, __ATOMIC_RELAXED),
 		.poll_ns = __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED),

@@ -213,17 +213,42 @@ struct xenvram_region {
 int xenvram_list_regions(struct xenvram *conn, const uint32_t *by_domid,
 	int (*each)(const struct xenvram_region *region, void *data), void *data);
 
+/* Why regions are polled less often than their readers want. */
+enum xenvram_stretch {
+	XENVRAM_AS_WANTED = 0,        /* they are not */
+	XENVRAM_STRETCHED_IDLE = 1,   /* nothing has changed for a while; the first change ends it */
+	XENVRAM_STRETCHED_BUDGET = 2, /* all polls of the host together would take more than they may */
+	XENVRAM_STRETCHED_GUEST = 3,  /* the guest, paused by each poll, would not get its share */
+};
+
 struct xenvram_domain {
 	uint32_t domid;
 	const char *uuid;
 	uint32_t regions;
 	uint32_t subscriptions;
-	bool worker_running; /* the process that holds the hypervisor's handles of this domain */
+	bool worker_running;          /* the process that holds the hypervisor's handles of this domain */
+	uint32_t wanted_period_us;    /* the shortest that a reader asks for; 0: nobody watches */
+	uint32_t period_us;           /* that in effect */
+	enum xenvram_stretch stretch; /* why it is longer */
+	uint64_t polls;               /* of the hypervisor, since the oldest of its regions was created */
+	uint64_t poll_ns;             /* time spent in them */
+	uint64_t dirty_guest_pages;   /* summed over all regions and polls, as in struct xenvram_view_info */
+	uint64_t dirty_device_model_pages;
+	uint64_t dirty_forced_pages;
 };
 
 /* The same for every domain that has regions, by domid, ascending. */
 int xenvram_list_domains(
 	struct xenvram *conn, int (*each)(const struct xenvram_domain *domain, void *data), void *data);
+
+/* Parts per million of one processor's time. */
+struct xenvram_poll_budget {
+	uint32_t budget_ppm; /* what the polls of all domains together may take */
+	uint32_t used_ppm;   /* what they took lately, measured about once a second */
+	uint32_t share_ppm;  /* what any one domain may take; below the budget when they compete for it */
+};
+
+int xenvram_get_poll_budget(struct xenvram *conn, struct xenvram_poll_budget *ret_budget);
 
 /* ---- snapshots: what has changed, by message ---- */
 
@@ -237,14 +262,24 @@ struct xenvram_snapshot {
 
 /*
  * Which pages were dirtied after generation `since`? 0 asks for all that ever were. bitmap has room for
- * bitmap_pages pages; XENVRAM_MAX_REGION_PAGES is enough for any region. Bits beyond the region are 0. A
- * region that somebody watches answers from its last poll unless flags has XENVRAM_SNAPSHOT_SYNC; else the
+ * bitmap_pages pages; XENVRAM_MAX_REGION_PAGES is enough for any region. Bits beyond the region are 0. Pages
+ * that somebody watches answer from their last poll unless flags has XENVRAM_SNAPSHOT_SYNC; else the
  * hypervisor is asked. Tracking ends some seconds after the last reader has gone, and then the next answer
- * has every page dirty. EINVAL  cookie 0, or a flag that is none ENOENT  no such region ERANGE  the region
- * has more than bitmap_pages pages
+ * has every page dirty.
+ *   EINVAL  cookie 0, or a flag that is none
+ *   ENOENT  no such region
+ *   ERANGE  there are more than bitmap_pages pages
  */
 int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,
 	uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot);
+
+/*
+ * The same for nr_pages pages from `first` on, 0 meaning all from there: bit 0 of the bitmap is page `first`.
+ * Also ERANGE: they are not all the region's.
+ */
+int xenvram_snapshot_pages(struct xenvram *conn, uint64_t cookie, uint64_t first, uint64_t nr_pages,
+	uint64_t since, uint32_t flags, uint64_t *bitmap, uint64_t bitmap_pages,
+	struct xenvram_snapshot *ret_snapshot);
 
 /* ---- what the hypervisor does not see ---- */
 
@@ -296,6 +331,13 @@ int xenvram_subscribe(struct xenvram *conn, uint64_t cookie, uint32_t period_us,
 	struct xenvram_view **ret_view);
 
 /*
+ * The same for nr_pages pages from `first` on, 0 meaning all from there: one head of several in a region. The
+ * view has no others, and changes elsewhere do not wake it. Also ERANGE: they are not all the region's.
+ */
+int xenvram_subscribe_pages(struct xenvram *conn, uint64_t cookie, uint64_t first, uint64_t nr_pages,
+	uint32_t period_us, uint32_t flags, struct xenvram_view **ret_view);
+
+/*
  * Ends the subscription, closes its wake descriptor, unmaps the log, and frees the view; the last three also
  * when it fails. conn is the connection that subscribed, or NULL if that is freed already. A NULL view is
  * allowed.
@@ -312,31 +354,35 @@ static inline bool xenvram_view_changed(const struct xenvram_view *view, uint64_
  * Sets the bit of each of the n pages from `first` on that was dirtied after *cursor, counted from `first`,
  * clears the others, and moves *cursor on. Returns the number of set bits. Nothing but loads. A reader that
  * goes through a region in parts keeps a cursor for each part. -1 with ERANGE: the pages are not all the
- * region's.
+ * view's.
  */
 int xenvram_view_read(
 	const struct xenvram_view *view, uint64_t *cursor, uint64_t first, uint64_t n, uint64_t *bitmap);
 
 /*
  * Stores how often each of the n pages from `first` on was found dirty since the region was created; it stops
- * at UINT32_MAX. -1 with ERANGE: the pages are not all the region's.
+ * at UINT32_MAX. -1 with ERANGE: the pages are not all the view's.
  */
 int xenvram_view_heat(const struct xenvram_view *view, uint64_t first, uint64_t n, uint32_t *heat);
 
 enum xenvram_view_state {
 	XENVRAM_VIEW_IDLE = 0,    /* not polled (yet): generations stand still */
-	XENVRAM_VIEW_TRACKED = 1, /* polled every period_ns */
+	XENVRAM_VIEW_TRACKED = 1, /* polled every period_ns, or more often for readers of other regions */
 	XENVRAM_VIEW_PARTIAL = 2, /* polled, but untracked_pages pages are always reported dirty */
 	XENVRAM_VIEW_GONE = 3,    /* the region or its domain is gone: nothing will change any more */
 };
 
 struct xenvram_view_info {
 	uint64_t cookie;
-	uint64_t nr_pages;
+	uint64_t nr_pages;   /* of the region */
+	uint64_t view_first; /* the view's own pages */
+	uint64_t view_pages;
 	enum xenvram_view_state state;
 	uint64_t generation;
-	uint64_t last_poll_ns; /* CLOCK_MONOTONIC */
-	uint64_t period_ns;
+	uint64_t last_poll_ns;        /* CLOCK_MONOTONIC */
+	uint64_t wanted_period_ns;    /* the shortest that a reader asks for */
+	uint64_t period_ns;           /* that in effect */
+	enum xenvram_stretch stretch; /* why it is longer */
 	uint64_t polls;   /* of the hypervisor, since the region was created, for all readers together */
 	uint64_t poll_ns; /* time spent in them */
 	uint64_t dirty_guest_pages; /* found dirty because the guest wrote them, summed over all polls */
@@ -349,8 +395,9 @@ struct xenvram_view_info {
 void xenvram_view_info(const struct xenvram_view *view, struct xenvram_view_info *ret_info);
 
 /*
- * The descriptor that polls readable when the generation has advanced; -1 without XENVRAM_SUBSCRIBE_WAKE. It
- * is the view's: poll it, and empty it with xenvram_view_drain() before looking at the view.
+ * The descriptor that polls readable when pages of the view have changed, at most once a period; -1 without
+ * XENVRAM_SUBSCRIBE_WAKE. It is the view's: poll it, and empty it with xenvram_view_drain() before looking at
+ * the view.
  */
 int xenvram_view_wake_fd(const struct xenvram_view *view);
 

@@ -25,7 +25,10 @@ static const struct command commands[] = {
 		command_destroy},
 	{"snapshot", "COOKIE", "Print which pages of a region are dirty.",
 		"  --since G             dirtied after generation G; default 0: ever\n"
-		"  --sync                ask the hypervisor now, though the region is being watched\n",
+		"  --sync                ask the hypervisor now, though the region is being watched\n"
+		"  --first P             only from page P of the region on, which is then page 0 of the "
+		"output\n"
+		"  --pages N             only N pages; default all from the first on\n",
 		command_snapshot},
 	{"watch", "COOKIE",
 		"Follow a region in the terminal until q or Ctrl-C; as lines when not on a terminal.",

@@ -9,6 +9,8 @@
 enum {
 	OPTION_SINCE = OPTION_OWN,
 	OPTION_SYNC,
+	OPTION_FIRST,
+	OPTION_PAGES,
 };
 
 static void print_json(
@@ -41,24 +43,29 @@ int command_snapshot(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = {COMMON_OPTIONS,
 		{"since", required_argument, NULL, OPTION_SINCE}, {"sync", no_argument, NULL, OPTION_SYNC},
-		{0}};
+		{"first", required_argument, NULL, OPTION_FIRST},
+		{"pages", required_argument, NULL, OPTION_PAGES}, {0}};
 	static uint64_t bitmap[XENVRAM_BITMAP_WORDS(XENVRAM_MAX_REGION_PAGES)];
 	struct xenvram_snapshot snapshot;
-	uint64_t since = 0;
+	uint64_t since = 0, first = 0, nr_pages = 0;
 	uint32_t flags = 0;
 	int option;
 
 	while ((option = ctl_next_option(ctl, argc, argv, options)) != -1) {
 		if (option == OPTION_SINCE)
 			since = ctl_number(ctl, "--since", optarg, 0, UINT64_MAX);
+		else if (option == OPTION_FIRST)
+			first = ctl_number(ctl, "--first", optarg, 0, XENVRAM_MAX_REGION_PAGES - 1);
+		else if (option == OPTION_PAGES)
+			nr_pages = ctl_number(ctl, "--pages", optarg, 1, XENVRAM_MAX_REGION_PAGES);
 		else
 			flags = XENVRAM_SNAPSHOT_SYNC;
 	}
 	uint64_t cookie = ctl_number(ctl, "COOKIE", ctl_operands(ctl, argc, argv, 1)[0], 1, UINT64_MAX);
 	if (ctl_connect(ctl) < 0)
 		return EXIT_FAILURE;
-	if (xenvram_snapshot(ctl->conn, cookie, since, flags, bitmap, XENVRAM_MAX_REGION_PAGES, &snapshot) <
-		0)
+	if (xenvram_snapshot_pages(ctl->conn, cookie, first, nr_pages, since, flags, bitmap,
+		    XENVRAM_MAX_REGION_PAGES, &snapshot) < 0)
 		return ctl_fail(ctl);
 	ctl_warn(ctl);
 	if (ctl->json)

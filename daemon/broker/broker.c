@@ -7,6 +7,7 @@
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/governor.h"
 #include "daemon/broker/listening.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -23,7 +24,7 @@ uint64_t broker_new_id(struct broker *broker)
 static void serve(struct broker *broker)
 {
 	if (broker->base && region_table_init(&broker->regions, MAX_REGIONS) == 0 &&
-		supervisor_link_open(broker) == 0) {
+		governor_init(broker) == 0 && supervisor_link_open(broker) == 0) {
 		broker->exit_status = 0;
 		event_base_dispatch(broker->base);
 	} else {
@@ -38,6 +39,7 @@ int broker_main(const struct role_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* of a terminal, as SIGHUP: the supervisor decides */
 	signal(SIGHUP, SIG_IGN);
+	settings_init(&broker.settings);
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();
@@ -48,6 +50,7 @@ int broker_main(const struct role_options *options)
 	connections_free_all(&broker);
 	region_table_deinit(&broker.regions);
 	domain_free_all(&broker);
+	governor_deinit(&broker);
 	listening_free(&broker);
 	channel_free(broker.supervisor);
 	fd_close(broker.journal_fd);

@@ -22,6 +22,14 @@ struct connection;
 
 /* ---- domains and their workers: domain.c ---- */
 
+/* What polls of a domain took lately. */
+struct poll_use {
+	uint64_t polls;
+	uint64_t poll_ns;
+	uint64_t cost_ns;   /* of one poll, the last time that there were any */
+	uint32_t period_us; /* the shortest that a subscription asks for; 0: none */
+};
+
 struct domain {
 	LIST_ENTRY(domain) link; /* broker::domains */
 	struct broker *broker;
@@ -31,6 +39,17 @@ struct domain {
 	uint64_t last_serial;
 	TAILQ_HEAD(, command) commands; /* with the worker, unanswered */
 	unsigned int n_commands;
+	struct poll_use use;
+};
+
+/* ---- the poll budget: governor.c ---- */
+
+struct governor {
+	struct event *timer;
+	uint32_t budget_ppm; /* of one CPU's time, all domains together */
+	uint32_t share_ppm;  /* of any one domain */
+	uint32_t used_ppm;   /* lately, all domains together */
+	uint64_t looked_ns; /* CLOCK_MONOTONIC */
 };
 
 /* ---- the root ---- */
@@ -44,6 +63,7 @@ struct broker {
 	struct event *accept_again; /* after descriptors ran out */
 	unsigned int n_listening;
 	struct region_table regions;
+	struct governor governor;
 	LIST_HEAD(, domain) domains;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/broker/governor.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -100,7 +101,7 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 	command->serial = ++domain->last_serial;
 	*pending = (struct command){
 		.serial = command->serial,
-		.cookie = region->record.cookie,
+		.cookie = region ? region->record.cookie : 0,
 		.what = command->what_case,
 		.asker = asker ? *asker : (struct asker){0},
 	};
@@ -181,5 +182,6 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 		log_error("the worker of domain %u cannot be talked to: %s", domain->domid, strerror(errno));
 		return;
 	}
+	governor_tell(domain->broker, domain);
 	regions_advance_domain(domain);
 }

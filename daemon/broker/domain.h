@@ -23,8 +23,9 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd);
 int domain_admit_command(const struct domain *domain, struct failure *failure);
 
 /*
- * Sends a command about the region to the worker; the answer comes to regions_done, with the asker, or to
- * regions_command_lost. `command` gets its serial here. The worker must be there. asker NULL: nobody asks.
+ * Sends a command about the region (NULL: about the domain) to the worker; the answer comes to regions_done,
+ * with the asker, or to regions_command_lost. `command` gets its serial here. The worker must be there. asker
+ * NULL: nobody asks.
  */
 void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
 	const struct asker *asker);

@@ -57,6 +57,26 @@ void listing_regions(
 	asker_reply(broker, asker, &reply, NULL, 0);
 }
 
+/* One hypercall serves all regions of a domain, and is counted in each of them. */
+static void add_log(Xenvram__V1__DomainInfo *info, const struct region_log_header *header)
+{
+	uint64_t polls = __atomic_load_n(&header->polls, __ATOMIC_RELAXED);
+	uint32_t wanted_us = __atomic_load_n(&header->wanted_period_ns, __ATOMIC_RELAXED) / 1000;
+
+	if (polls >= info->polls) {
+		info->polls = polls;
+		info->poll_ns = __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED);
+	}
+	if (wanted_us > 0 && (info->wanted_period_us == 0 || wanted_us < info->wanted_period_us)) {
+		info->wanted_period_us = wanted_us;
+		info->period_us = __atomic_load_n(&header->period_ns, __ATOMIC_RELAXED) / 1000;
+		info->stretch = __atomic_load_n(&header->stretch, __ATOMIC_RELAXED);
+	}
+	info->dirty_guest += __atomic_load_n(&header->dirty_guest, __ATOMIC_RELAXED);
+	info->dirty_device_model += __atomic_load_n(&header->dirty_device_model, __ATOMIC_RELAXED);
+	info->dirty_forced += __atomic_load_n(&header->dirty_forced, __ATOMIC_RELAXED);
+}
+
 static void describe_domain(
 	const struct broker *broker, const struct domain *domain, Xenvram__V1__DomainInfo *info)
 {
@@ -71,6 +91,8 @@ static void describe_domain(
 			continue;
 		info->regions++;
 		info->subscriptions += region->n_subscriptions;
+		if (region->log.header)
+			add_log(info, region->log.header);
 	}
 }
 
@@ -91,9 +113,14 @@ void listing_domains(
 	Xenvram__V1__DomainInfo infos[MAX_LISTED], *pointers[MAX_LISTED];
 	Xenvram__V1__ListDomainsReply list = XENVRAM__V1__LIST_DOMAINS_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__PollBudget budget = XENVRAM__V1__POLL_BUDGET__INIT;
 	struct domain *domain = next_domain(broker, request->more ? request->after_domid + 1 : 0);
 
 	list.domains = pointers;
+	list.budget = &budget;
+	budget.budget_ppm = broker->governor.budget_ppm;
+	budget.used_ppm = broker->governor.used_ppm;
+	budget.share_ppm = broker->governor.share_ppm;
 	for (; domain; domain = next_domain(broker, domain->domid + 1)) {
 		if (list.n_domains == MAX_LISTED) {
 			list.more = true;

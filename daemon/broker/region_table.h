@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/common/extent.h"
 #include "proto/failure.h"
 #include "proto/limits.h"
 #include "proto/region_log.h"
@@ -24,6 +25,7 @@ struct poll_waiter {
 	STAILQ_ENTRY(poll_waiter) link; /* region::poll_waiters */
 	struct asker asker;
 	uint64_t since;
+	struct extent pages;
 	bool sent; /* the poll under way was asked for after it came */
 };
 
@@ -66,7 +68,10 @@ struct region {
 	struct asker asker;     /* of the creation or destruction under way */
 	int log_fd;             /* read-only; -1: not there yet */
 	struct region_log log;
-	uint32_t period_us; /* the shortest that a subscription asks for; 0: none */
+	uint32_t period_us;    /* the shortest that a subscription asks for; 0: none */
+	struct extent watched; /* what the worker follows for subscriptions: all of theirs, and between */
+	uint64_t seen_polls;   /* in the log, when the governor looked last */
+	uint64_t seen_poll_ns;
 	unsigned int n_subscriptions;
 	LIST_HEAD(, subscription) subscriptions;
 	STAILQ_HEAD(, poll_waiter) poll_waiters;

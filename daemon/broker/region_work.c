@@ -37,32 +37,27 @@ static void send_region(struct region *region, CommandCase what)
 	domain_command(region->domain, region, &command, -1, NULL);
 }
 
-static void send_watch(struct region *region, CommandCase what)
-{
-	Xenvram__Internal__Watch watch = XENVRAM__INTERNAL__WATCH__INIT;
-	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-	watch.cookie = region->record.cookie;
-	watch.period_us = region->period_us;
-	command.what_case = what;
-	command.watch = &watch;
-	domain_command(region->domain, region, &command, -1, NULL);
-}
-
 static void send_poll(struct region *region)
 {
+	Xenvram__Internal__Poll poll = XENVRAM__INTERNAL__POLL__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	struct extent pages = {0};
+	struct poll_waiter *waiter;
+
 	if (region->step != REGION_STEP_AT_WORK || region->poll_sent || STAILQ_EMPTY(&region->poll_waiters))
 		return;
 	region->poll_sent = true;
-	for (struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters); waiter;
-		waiter = STAILQ_NEXT(waiter, link))
+	STAILQ_FOREACH(waiter, &region->poll_waiters, link)
+	{
 		waiter->sent = true;
-	send_watch(region, XENVRAM__INTERNAL__COMMAND__WHAT_POLL);
-}
-
-void regions_update_watch(struct region *region)
-{
-	if (region->step == REGION_STEP_AT_WORK)
-		send_watch(region, XENVRAM__INTERNAL__COMMAND__WHAT_WATCH);
+		pages = extent_hull(pages, waiter->pages);
+	}
+	poll.cookie = region->record.cookie;
+	poll.first = pages.first;
+	poll.nr_pages = pages.nr_pages;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_POLL;
+	command.poll = &poll;
+	domain_command(region->domain, region, &command, -1, NULL);
 }
 
 /* All that a worker must know of a region that is in place. */
@@ -73,9 +68,7 @@ static void attach(struct region *region)
 	send_region(region, XENVRAM__INTERNAL__COMMAND__WHAT_ATTACH);
 	region->step = REGION_STEP_AT_WORK;
 	LIST_FOREACH(subscription, &region->subscriptions, of_region)
-		subscription_send_wake(subscription);
-	/* Also when nobody watches: it may not have heard of the last one's end. */
-	regions_update_watch(region);
+		subscription_send(subscription);
 	send_poll(region);
 }
 
@@ -129,7 +122,7 @@ void regions_advance_domain(struct domain *domain)
 	}
 }
 
-void regions_poll(struct region *region, const struct asker *asker, uint64_t since)
+void regions_poll(struct region *region, const struct asker *asker, struct extent pages, uint64_t since)
 {
 	struct poll_waiter *waiter = malloc(sizeof(*waiter));
 	if (!waiter) {
@@ -138,7 +131,7 @@ void regions_poll(struct region *region, const struct asker *asker, uint64_t sin
 		asker_fail(region->domain->broker, asker, &failure);
 		return;
 	}
-	*waiter = (struct poll_waiter){.asker = *asker, .since = since};
+	*waiter = (struct poll_waiter){.asker = *asker, .since = since, .pages = pages};
 	STAILQ_INSERT_TAIL(&region->poll_waiters, waiter, link);
 	domain_want_worker(region->domain);
 	send_poll(region);
@@ -171,20 +164,6 @@ void regions_command_lost(struct broker *broker, const struct asker *asker)
 	succeed(broker, asker);
 }
 
-static int check_runs(
-	const struct region *region, Xenvram__V1__Run **runs, size_t n_runs, struct failure *failure)
-{
-	uint64_t nr_pages = region->record.nr_pages;
-	for (size_t i = 0; i < n_runs; i++) {
-		if (runs[i]->first >= nr_pages || runs[i]->nr_pages > nr_pages - runs[i]->first)
-			return failure_set(failure, XENVRAM__V1__STATUS__INVALID, ERANGE,
-				"run %zu: page %" PRIu64 " + %" PRIu64 " pages goes beyond the %" PRIu64
-				" pages of region 0x%" PRIx64,
-				i, runs[i]->first, runs[i]->nr_pages, nr_pages, region->record.cookie);
-	}
-	return 0;
-}
-
 void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs)
 {
 	struct broker *broker = region->domain->broker;
@@ -192,7 +171,10 @@ void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1_
 	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
 	struct failure failure;
 
-	if (check_runs(region, runs, n_runs, &failure) < 0) {
+	for (size_t i = 0; i < n_runs; i++) {
+		struct extent pages;
+		if (regions_pages(region, runs[i]->first, runs[i]->nr_pages, &pages, &failure) == 0)
+			continue;
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -222,7 +204,7 @@ void regions_answer_polls(struct broker *broker, struct region *region, const st
 		if (failure)
 			asker_fail(broker, &waiter->asker, failure);
 		else
-			snapshot_answer(broker, region, &waiter->asker, waiter->since);
+			snapshot_answer(broker, region, &waiter->asker, waiter->pages, waiter->since);
 		free(waiter);
 	}
 }

@@ -113,6 +113,19 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 	return region;
 }
 
+int regions_pages(const struct region *region, uint64_t first, uint64_t nr_pages, struct extent *ret_pages,
+	struct failure *failure)
+{
+	uint64_t all = region->record.nr_pages;
+	if (first >= all || nr_pages > all - first)
+		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, ERANGE,
+			"page %" PRIu64 " + %" PRIu64 " pages goes beyond the %" PRIu64
+			" pages of region 0x%" PRIx64,
+			first, nr_pages, all, region->record.cookie);
+	*ret_pages = (struct extent){first, nr_pages > 0 ? nr_pages : all - first};
+	return 0;
+}
+
 void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t cookie)
 {
 	struct failure failure;

@@ -12,6 +12,12 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t cookie);
 /* The region with this cookie; if there is none the asker is told so, and NULL. */
 struct region *regions_require(struct broker *broker, const struct asker *asker, uint64_t cookie);
+/*
+ * The pages that a request names, where no number means all from `first` on. 0, or -1 with the failure: they
+ * are not all the region's.
+ */
+int regions_pages(const struct region *region, uint64_t first, uint64_t nr_pages, struct extent *ret_pages,
+	struct failure *failure);
 
 /* ---- what the supervisor tells (regions.c) ---- */
 
@@ -49,8 +55,8 @@ void regions_done(struct broker *broker, struct region *region, Xenvram__Interna
 void regions_command_lost(struct broker *broker, const struct asker *asker);
 void regions_worker_lost(struct domain *domain);
 
-/* Answers the asker with a snapshot after a poll of the hypervisor. */
-void regions_poll(struct region *region, const struct asker *asker, uint64_t since);
+/* Answers the asker with a snapshot of these pages after a poll of the hypervisor. */
+void regions_poll(struct region *region, const struct asker *asker, struct extent pages, uint64_t since);
 /* Nobody waits for polls on this connection any more. */
 void regions_forget_connection(struct broker *broker, uint64_t connection);
 /* Answers all who wait for a poll: with snapshots, or with the failure if there is one. */
@@ -60,7 +66,5 @@ void regions_answer_polls(struct broker *broker, struct region *region, const st
  * there yet begins with all dirty anyway.
  */
 void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs);
-/* Tells the worker how often to poll, after a subscription came or went. */
-void regions_update_watch(struct region *region);
 
 #endif

@@ -89,20 +89,24 @@ static struct region *require_at_work(struct broker *broker, const struct asker 
 	return NULL;
 }
 
-/* A region that is polled anyway answers from its last poll; else the hypervisor is asked. */
+/* Pages that are polled anyway answer from their last poll; else the hypervisor is asked. */
 static void handle_snapshot(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
 	const Xenvram__V1__Snapshot *snapshot = request->snapshot;
 	struct region *region = require_at_work(broker, asker, snapshot->cookie);
+	struct failure failure;
+	struct extent pages;
 
 	(void)connection;
 	if (!region)
 		return;
-	if (region->period_us > 0 && region->log_fd >= 0 && !snapshot->sync)
-		snapshot_answer(broker, region, asker, snapshot->since);
+	if (regions_pages(region, snapshot->first, snapshot->nr_pages, &pages, &failure) < 0)
+		asker_fail(broker, asker, &failure);
+	else if (extent_contains(region->watched, pages) && region->log_fd >= 0 && !snapshot->sync)
+		snapshot_answer(broker, region, asker, pages, snapshot->since);
 	else
-		regions_poll(region, asker, snapshot->since);
+		regions_poll(region, asker, pages, snapshot->since);
 }
 
 static void handle_subscribe(struct broker *broker, struct connection *connection, const struct asker *asker,

@@ -7,21 +7,20 @@
 
 _Static_assert(MAX_REGION_PAGES / 8 < MAX_MESSAGE_BYTES - 1024, "a snapshot of any region fits a message");
 
-void snapshot_answer(
-	struct broker *broker, const struct region *region, const struct asker *asker, uint64_t since)
+void snapshot_answer(struct broker *broker, const struct region *region, const struct asker *asker,
+	struct extent pages, uint64_t since)
 {
 	uint64_t bitmap[MAX_REGION_PAGES / 64];
-	uint64_t nr_pages = region->record.nr_pages;
 	Xenvram__V1__SnapshotReply snapshot = XENVRAM__V1__SNAPSHOT_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 
-	snapshot.nr_pages = nr_pages;
-	snapshot.dirty_pages =
-		region_log_scan(&region->log, since, 0, nr_pages, bitmap, &snapshot.generation);
+	snapshot.nr_pages = pages.nr_pages;
+	snapshot.dirty_pages = region_log_scan(
+		&region->log, since, pages.first, pages.nr_pages, bitmap, &snapshot.generation);
 	if (snapshot.dirty_pages > 0) {
-		for (uint64_t i = 0; i < (nr_pages + 63) / 64; i++)
+		for (uint64_t i = 0; i < (pages.nr_pages + 63) / 64; i++)
 			bitmap[i] = htole64(bitmap[i]);
-		snapshot.bitmap = (ProtobufCBinaryData){(nr_pages + 7) / 8, (uint8_t *)bitmap};
+		snapshot.bitmap = (ProtobufCBinaryData){(pages.nr_pages + 7) / 8, (uint8_t *)bitmap};
 	}
 	reply.result_case = XENVRAM__V1__REPLY__RESULT_SNAPSHOT;
 	reply.snapshot = &snapshot;

@@ -5,8 +5,8 @@
 
 #include "daemon/broker/broker.h"
 
-/* Answers from the log as it is: every page dirtied after generation `since`. */
-void snapshot_answer(
-	struct broker *broker, const struct region *region, const struct asker *asker, uint64_t since);
+/* Answers from the log as it is: every one of these pages dirtied after generation `since`. */
+void snapshot_answer(struct broker *broker, const struct region *region, const struct asker *asker,
+	struct extent pages, uint64_t since);
 
 #endif

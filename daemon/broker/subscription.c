@@ -8,6 +8,7 @@
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/governor.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -17,24 +18,49 @@
 /* A byte a wake-up, and a full pipe means the same as one byte: the smallest pipe will do. */
 #define WAKE_PIPE_BYTES 4096
 
-static void update_period(struct region *region)
+/* The region's subscriptions have changed. */
+static void update_watched(struct region *region)
 {
-	uint32_t period_us = 0;
-	struct subscription *subscription;
+	const struct subscription *subscription;
 
+	region->period_us = 0;
+	region->watched = (struct extent){0};
 	LIST_FOREACH(subscription, &region->subscriptions, of_region) {
-		if (period_us == 0 || subscription->period_us < period_us)
-			period_us = subscription->period_us;
+		if (region->period_us == 0 || subscription->period_us < region->period_us)
+			region->period_us = subscription->period_us;
+		region->watched = extent_hull(region->watched, subscription->pages);
 	}
-	if (period_us == region->period_us)
+	if (region->period_us > 0)
+		governor_wake(region->domain->broker);
+}
+
+/* To a worker that is not there yet all is told when it is. */
+static void tell_worker(struct subscription *subscription, Xenvram__Internal__Command__WhatCase what, int fd)
+{
+	struct region *region = subscription->region;
+	Xenvram__Internal__Reader reader = XENVRAM__INTERNAL__READER__INIT;
+	Xenvram__Internal__Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+
+	if (region->step != REGION_STEP_AT_WORK)
 		return;
-	region->period_us = period_us;
-	regions_update_watch(region);
+	reader.subscription = subscription->id;
+	reader.cookie = region->record.cookie;
+	reader.first = subscription->pages.first;
+	reader.nr_pages = subscription->pages.nr_pages;
+	reader.period_us = subscription->period_us;
+	command.what_case = what;
+	command.add_reader = &reader; /* one arm of the union, whichever `what` */
+	domain_command(region->domain, region, &command, fd, NULL);
+}
+
+void subscription_send(struct subscription *subscription)
+{
+	tell_worker(subscription, XENVRAM__INTERNAL__COMMAND__WHAT_ADD_READER, subscription->wake_fd);
 }
 
 /* Takes wake_fd over. NULL with ENOMEM. */
-static struct subscription *add(
-	struct region *region, struct connection *connection, uint64_t id, uint32_t period_us, int wake_fd)
+static struct subscription *add(struct region *region, struct connection *connection, uint64_t id,
+	struct extent pages, uint32_t period_us, int wake_fd)
 {
 	struct subscription *subscription = malloc(sizeof(*subscription));
 	if (!subscription) {
@@ -44,33 +70,15 @@ static struct subscription *add(
 	*subscription = (struct subscription){.region = region,
 		.connection = connection,
 		.id = id,
+		.pages = pages,
 		.period_us = period_us,
 		.wake_fd = wake_fd};
 	LIST_INSERT_HEAD(&region->subscriptions, subscription, of_region);
 	connection_add_subscription(connection, subscription);
 	region->n_subscriptions++;
+	subscription_send(subscription);
+	update_watched(region);
 	return subscription;
-}
-
-/* To a worker that is not there yet all is told when it is. */
-static void tell_worker(struct subscription *subscription, Xenvram__Internal__Command__WhatCase what, int fd)
-{
-	struct region *region = subscription->region;
-	Xenvram__Internal__Wake wake = XENVRAM__INTERNAL__WAKE__INIT;
-	Xenvram__Internal__Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-
-	if (subscription->wake_fd < 0 || region->step != REGION_STEP_AT_WORK)
-		return;
-	wake.subscription = subscription->id;
-	wake.cookie = region->record.cookie;
-	command.what_case = what;
-	command.add_wake = &wake; /* one arm of the union, whichever `what` */
-	domain_command(region->domain, region, &command, fd, NULL);
-}
-
-void subscription_send_wake(struct subscription *subscription)
-{
-	tell_worker(subscription, XENVRAM__INTERNAL__COMMAND__WHAT_ADD_WAKE, subscription->wake_fd);
 }
 
 static void keep(struct broker *broker, const struct subscription *subscription)
@@ -78,6 +86,8 @@ static void keep(struct broker *broker, const struct subscription *subscription)
 	Xenvram__Internal__SubscriptionState state = XENVRAM__INTERNAL__SUBSCRIPTION_STATE__INIT;
 	state.connection = connection_id(subscription->connection);
 	state.cookie = subscription->region->record.cookie;
+	state.first = subscription->pages.first;
+	state.nr_pages = subscription->pages.nr_pages;
 	state.period_us = subscription->period_us;
 	supervisor_keep(broker, XENVRAM__INTERNAL__KEPT_KIND__SUBSCRIPTION, subscription->id, &state.base,
 		subscription->wake_fd);
@@ -143,25 +153,25 @@ void subscription_create(struct broker *broker, struct connection *connection, c
 	uint32_t period_us = request->period_us ? request->period_us : DEFAULT_PERIOD_US;
 	_cleanup_close_ int read_fd = -1;
 	int wake_fd = -1;
+	struct extent pages;
 	struct failure failure;
 
 	if (!region)
 		return;
-	if (admit(broker, connection, region, &failure) < 0 ||
+	if (regions_pages(region, request->first, request->nr_pages, &pages, &failure) < 0 ||
+		admit(broker, connection, region, &failure) < 0 ||
 		(request->want_wake && make_wake_pipe(&read_fd, &wake_fd, &failure) < 0)) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
 	struct subscription *subscription =
-		add(region, connection, broker_new_id(broker), period_us, wake_fd);
+		add(region, connection, broker_new_id(broker), pages, period_us, wake_fd);
 	if (!subscription) {
 		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
 		asker_fail(broker, asker, &failure);
 		return;
 	}
 	keep(broker, subscription);
-	subscription_send_wake(subscription);
-	update_period(region);
 
 	Xenvram__V1__SubscribeReply subscribed = XENVRAM__V1__SUBSCRIBE_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
@@ -186,20 +196,16 @@ void subscription_inherit(
 		supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__SUBSCRIPTION, id);
 		return;
 	}
-	struct subscription *subscription = add(region, connection, id, state->period_us, wake_fd);
-	if (!subscription) {
+	struct extent pages = {state->first, state->nr_pages};
+	if (!add(region, connection, id, pages, state->period_us, wake_fd))
 		log_error("out of memory: subscription %" PRIu64 " is lost", id);
-		return;
-	}
-	subscription_send_wake(subscription);
-	update_period(region);
 }
 
 /* ---- ending ---- */
 
 static void subscription_free(struct broker *broker, struct subscription *subscription)
 {
-	tell_worker(subscription, XENVRAM__INTERNAL__COMMAND__WHAT_DROP_WAKE, -1);
+	tell_worker(subscription, XENVRAM__INTERNAL__COMMAND__WHAT_DROP_READER, -1);
 	supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__SUBSCRIPTION, subscription->id);
 	subscription->region->n_subscriptions--;
 	LIST_REMOVE(subscription, of_region);
@@ -212,7 +218,7 @@ void subscription_end(struct broker *broker, struct subscription *subscription)
 {
 	struct region *region = subscription->region;
 	subscription_free(broker, subscription);
-	update_period(region);
+	update_watched(region);
 }
 
 static bool has_other(const struct region *region, const struct subscription *subscription)

@@ -11,6 +11,7 @@ struct subscription {
 	struct region *region;
 	struct connection *connection;
 	uint64_t id;
+	struct extent pages; /* of the region */
 	uint32_t period_us;
 	int wake_fd; /* the write end of the pipe; -1: does not want to be woken */
 };
@@ -21,8 +22,8 @@ void subscription_create(struct broker *broker, struct connection *connection, c
 void subscription_inherit(
 	struct broker *broker, uint64_t id, const Xenvram__Internal__SubscriptionState *state, int wake_fd);
 
-/* Gives the worker the wake pipe, if the subscription has one. */
-void subscription_send_wake(struct subscription *subscription);
+/* Tells the worker whom to follow the region for. */
+void subscription_send(struct subscription *subscription);
 
 void subscription_end(struct broker *broker, struct subscription *subscription);
 /* Ends all of a region's, and tells each connection once that it is gone, and why. */

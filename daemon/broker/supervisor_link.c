@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/broker/governor.h"
 #include "daemon/broker/inherit.h"
 #include "daemon/broker/regions.h"
 #include "daemon/common/log.h"
@@ -108,11 +109,13 @@ void supervisor_drop(struct broker *broker, Xenvram__Internal__KeptKind kind, ui
 
 static void take_settings(struct broker *broker, const Xenvram__Internal__Settings *packed)
 {
-	if (packed->settings.len == sizeof(broker->settings))
-		memcpy(&broker->settings, packed->settings.data, sizeof(broker->settings));
-	else
+	if (packed->settings.len != sizeof(broker->settings)) {
 		log_error("the settings have %zu bytes, not %zu: they are of another build",
 			packed->settings.len, sizeof(broker->settings));
+		return;
+	}
+	memcpy(&broker->settings, packed->settings.data, sizeof(broker->settings));
+	governor_configure(broker);
 }
 
 static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *message, struct frame *frame)

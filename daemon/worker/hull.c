@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/worker/hull.h"
 
-static uint64_t end_of(struct extent extent)
-{
-	return extent.first + extent.nr_pages;
-}
-
 static uint64_t min(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -16,23 +11,40 @@ static uint64_t max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-struct extent hull_add(struct extent hull, struct extent extent)
+/* Pages in more than one extent count as often: more readers want them. */
+static uint64_t covered(const struct extent *extents, size_t n, struct extent range)
 {
-	if (hull.nr_pages == 0)
-		return extent;
-	uint64_t first = min(hull.first, extent.first);
-	return (struct extent){first, max(end_of(hull), end_of(extent)) - first};
+	uint64_t pages = 0;
+	for (size_t i = 0; i < n; i++)
+		pages += extent_overlap(extents[i], range).nr_pages;
+	return pages;
 }
 
-struct extent hull_cut(struct extent hull, uint64_t max_pages)
+struct extent hull_choose(const struct extent *extents, size_t n, uint64_t max_pages, struct extent current)
 {
-	hull.nr_pages = min(hull.nr_pages, max_pages);
-	return hull;
-}
+	struct extent hull = {0};
+	for (size_t i = 0; i < n; i++)
+		hull = extent_hull(hull, extents[i]);
+	if (hull.nr_pages <= max_pages)
+		return hull;
 
-struct extent hull_overlap(struct extent a, struct extent b)
-{
-	uint64_t first = max(a.first, b.first);
-	uint64_t end = min(end_of(a), end_of(b));
-	return (struct extent){first, end > first ? end - first : 0};
+	struct extent best = current;
+	uint64_t most = current.nr_pages <= max_pages ? covered(extents, n, current) : 0;
+	/* A best range can be shifted until it begins or ends with some extent, without covering less. */
+	for (size_t i = 0; i < n; i++) {
+		uint64_t first = extents[i].first, end = extent_end(extents[i]);
+		uint64_t begin = max(hull.first, end - min(end, max_pages));
+		const struct extent candidates[] = {
+			{first, min(max_pages, extent_end(hull) - first)},
+			{begin, end - begin},
+		};
+		for (size_t k = 0; k < 2; k++) {
+			uint64_t pages = covered(extents, n, candidates[k]);
+			if (pages > most) {
+				most = pages;
+				best = candidates[k];
+			}
+		}
+	}
+	return best;
 }

@@ -115,10 +115,30 @@ void log_writer_count_poll(struct log_writer *writer, uint64_t now_ns, uint64_t 
 	add(header->poll_ns, poll_ns);
 }
 
-void log_writer_set_state(
-	struct log_writer *writer, enum region_log_state state, uint64_t period_ns, uint64_t untracked_pages)
+bool log_writer_has_new(const struct log_writer *writer, uint64_t first, uint64_t n)
 {
-	store(writer->header->state, state);
-	store(writer->header->period_ns, period_ns);
-	store(writer->header->untracked_pages, untracked_pages);
+	uint64_t newest = writer->header->generation;
+
+	for (uint64_t page = first; page < first + n;) {
+		uint64_t end = (page / REGION_LOG_BLOCK_PAGES + 1) * REGION_LOG_BLOCK_PAGES;
+		if (writer->block[page / REGION_LOG_BLOCK_PAGES] == newest) {
+			for (; page < end && page < first + n; page++) {
+				if (writer->page[page] == newest)
+					return true;
+			}
+		}
+		page = end;
+	}
+	return false;
+}
+
+void log_writer_set_state(struct log_writer *writer, enum region_log_state state, const struct log_pace *pace)
+{
+	struct region_log_header *header = writer->header;
+
+	store(header->state, state);
+	store(header->wanted_period_ns, pace->wanted_ns);
+	store(header->period_ns, pace->period_ns);
+	store(header->stretch, pace->stretch);
+	store(header->untracked_pages, pace->untracked_pages);
 }

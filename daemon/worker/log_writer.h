@@ -46,7 +46,18 @@ bool log_writer_commit(struct log_writer *writer);
 /* Counts a poll that ended at now_ns (CLOCK_MONOTONIC) and whose hypercall took poll_ns. */
 void log_writer_count_poll(struct log_writer *writer, uint64_t now_ns, uint64_t poll_ns);
 
+/* Is any of the pages [first, first + n) in the generation that was committed last? */
+bool log_writer_has_new(const struct log_writer *writer, uint64_t first, uint64_t n);
+
+/* How often the region is polled; all 0 when it is not. */
+struct log_pace {
+	uint64_t wanted_ns; /* the shortest period that a reader asks for */
+	uint64_t period_ns; /* that in effect */
+	enum region_log_stretch stretch;
+	uint64_t untracked_pages;
+};
+
 void log_writer_set_state(
-	struct log_writer *writer, enum region_log_state state, uint64_t period_ns, uint64_t untracked_pages);
+	struct log_writer *writer, enum region_log_state state, const struct log_pace *pace);
 
 #endif

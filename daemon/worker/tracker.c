@@ -10,11 +10,14 @@
 #include "daemon/common/fd.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
+#include "daemon/worker/hull.h"
+#include "daemon/worker/tracked_range.h"
 #include "daemon/worker/tracked_region.h"
 #include "proto/limits.h"
 
 /* The track call writes one bit a page; the spare word keeps the buffer off a page boundary. */
 #define BITMAP_WORDS (MAX_REGION_PAGES / 64)
+#define MAX_EXTENTS  (MAX_REGIONS_PER_DOMAIN * MAX_REGION_EXTENTS)
 
 struct poll_request {
 	STAILQ_ENTRY(poll_request) link; /* tracker::requests */
@@ -28,13 +31,21 @@ struct tracker {
 	struct event *timer;
 	LIST_HEAD(, tracked_region) regions;
 	STAILQ_HEAD(, poll_request) requests; /* answered by the next poll */
-	struct extent tracked;                /* the hypervisor's range; nr_pages 0: tracking is off */
-	bool fresh;                           /* its next answer means all dirty */
-	uint64_t last_poll_ns;
-	uint64_t not_before_ns; /* of the next: the guest is paused during a poll, and must get its share */
-	int last_error;         /* so that a lasting error is logged once */
+	struct tracked_range range;
+	struct poll_pace pace;
+	uint64_t refresh_ns; /* 0: never */
+	uint64_t refreshed_ns;
+	int last_error; /* so that a lasting error is logged once */
 	unsigned long *bitmap;
 	unsigned long *bitmap_storage;
+};
+
+/* All that somebody wants at one moment. */
+struct demand {
+	struct extent range; /* nr_pages 0: nothing */
+	uint64_t period_ns;  /* 0: nobody follows */
+	bool asked;
+	uint64_t linger_till_ns; /* when it will be less; UINT64_MAX: not by itself */
 };
 
 static uint64_t now_ns(void)
@@ -55,41 +66,52 @@ static struct tracked_region *find_region(struct tracker *tracker, uint64_t cook
 	return NULL;
 }
 
-static bool is_armed(const struct tracked_region *region, uint64_t now)
+/* Something has changed in what is wanted: the next turn of the loop sees to it. */
+static void reconsider(struct tracker *tracker)
 {
-	return region->period_us > 0 || region->asked || now < region->armed_till_ns;
+	event_active(tracker->timer, EV_TIMEOUT, 0);
 }
 
-/* ---- the hypervisor's range ---- */
+static void stir(struct tracker *tracker)
+{
+	poll_pace_stir(&tracker->pace, now_ns());
+	reconsider(tracker);
+}
+
+static struct demand demand_now(struct tracker *tracker, uint64_t now)
+{
+	struct demand demand = {.asked = !STAILQ_EMPTY(&tracker->requests), .linger_till_ns = UINT64_MAX};
+	struct extent gfns[MAX_EXTENTS];
+	const struct tracked_region *region;
+	size_t n = 0;
+
+	LIST_FOREACH(region, &tracker->regions, link) {
+		uint64_t period_ns = tracked_region_period_ns(region);
+		if (period_ns > 0 && (demand.period_ns == 0 || period_ns < demand.period_ns))
+			demand.period_ns = period_ns;
+		if (region->linger_till_ns > now && region->linger_till_ns < demand.linger_till_ns)
+			demand.linger_till_ns = region->linger_till_ns;
+		if (n + MAX_REGION_EXTENTS <= MAX_EXTENTS)
+			n += tracked_region_gfns(region, tracked_region_wanted(region, now), &gfns[n]);
+	}
+	demand.range = hull_choose(gfns, n, tracker->guest->max_tracked_pages, tracker->range.gfns);
+	return demand;
+}
+
+/* ---- the hypervisor ---- */
 
 /*
  * Zero pages stop tracking. The pointer must not be NULL (EFAULT, and tracking stays on), and must not be
  * page-aligned (the kernel of dom0 copies through it and is overrun).
  */
-static int stop_tracking(struct tracker *tracker)
-{
-	if (tracker->tracked.nr_pages == 0)
-		return 0;
-	tracker->tracked.nr_pages = 0;
-	return xendevicemodel_track_dirty_vram(
-		tracker->guest->devicemodel, tracker->guest->domid, 0, 0, tracker->bitmap);
-}
-
 void tracker_suspend(struct tracker *tracker)
 {
-	if (stop_tracking(tracker) < 0 && errno != ESRCH)
+	if (!tracked_range_stop(&tracker->range))
+		return;
+	if (xendevicemodel_track_dirty_vram(
+		    tracker->guest->devicemodel, tracker->guest->domid, 0, 0, tracker->bitmap) < 0 &&
+		errno != ESRCH)
 		log_warning("tracking cannot be stopped: %s", strerror(errno));
-}
-
-static struct extent wanted_range(struct tracker *tracker, uint64_t now)
-{
-	struct extent hull = {0};
-	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link) {
-		if (is_armed(region, now))
-			hull = hull_add(hull, region->vram);
-	}
-	return hull_cut(hull, tracker->guest->max_tracked_pages);
 }
 
 static void log_once(struct tracker *tracker, int error)
@@ -97,36 +119,23 @@ static void log_once(struct tracker *tracker, int error)
 	if (error != tracker->last_error && error != 0)
 		log_warning("reading the dirty bitmap of gfn 0x%" PRIx64 " + %" PRIu64
 			    " pages fails, all of it is taken for dirty: %s",
-			tracker->tracked.first, tracker->tracked.nr_pages, strerror(error));
+			tracker->range.gfns.first, tracker->range.gfns.nr_pages, strerror(error));
 	tracker->last_error = error;
 }
 
-/* Reads the bitmap of the tracked range. Its bits mean something only if *ret_exact. -1: the domain is gone.
- */
-static int read_bitmap(struct tracker *tracker, bool *ret_exact)
+static enum tracked_range_answer read_bitmap(struct tracker *tracker)
 {
-	uint64_t nr_pages = tracker->tracked.nr_pages;
-	bool fresh = tracker->fresh;
+	struct extent gfns = tracker->range.gfns;
+	int error = 0;
 
 	/* The hypervisor writes whole bytes only; what it leaves must be clean. */
-	memset(tracker->bitmap, 0, (nr_pages + 63) / 64 * sizeof(*tracker->bitmap));
-	tracker->fresh = false;
-	*ret_exact = false;
-	if (xendevicemodel_track_dirty_vram(tracker->guest->devicemodel, tracker->guest->domid,
-		    tracker->tracked.first, nr_pages, tracker->bitmap) == 0) {
-		log_once(tracker, 0);
-		*ret_exact = !fresh;
-		return 0;
-	}
-	if (errno == ESRCH)
-		return -1;
-	/* ENODATA is how shadow paging says that it has just begun. After any other error bits may be lost.
-	 */
-	if (errno != ENODATA) {
-		log_once(tracker, errno);
-		tracker->fresh = true;
-	}
-	return 0;
+	memset(tracker->bitmap, 0, (gfns.nr_pages + 63) / 64 * sizeof(*tracker->bitmap));
+	if (xendevicemodel_track_dirty_vram(tracker->guest->devicemodel, tracker->guest->domid, gfns.first,
+		    gfns.nr_pages, tracker->bitmap) < 0)
+		error = errno;
+	if (error != ESRCH && error != ENODATA)
+		log_once(tracker, error);
+	return tracked_range_answered(&tracker->range, error);
 }
 
 /* ---- polling ---- */
@@ -137,7 +146,7 @@ static void answer_requests(struct tracker *tracker)
 	struct tracked_region *region;
 
 	LIST_FOREACH(region, &tracker->regions, link)
-		region->asked = false;
+		region->asked = (struct extent){0};
 	while ((request = STAILQ_FIRST(&tracker->requests))) {
 		STAILQ_REMOVE_HEAD(&tracker->requests, link);
 		tracker->ops->on_polled(tracker->owner, request->serial);
@@ -145,55 +154,54 @@ static void answer_requests(struct tracker *tracker)
 	}
 }
 
-static int poll_now(struct tracker *tracker, struct extent range, uint64_t now)
+static bool refresh_is_due(struct tracker *tracker, uint64_t now)
 {
-	bool exact;
+	if (tracker->refresh_ns == 0 || now < tracker->refreshed_ns + tracker->refresh_ns)
+		return false;
+	tracker->refreshed_ns = now;
+	return true;
+}
 
-	if (range.first != tracker->tracked.first || range.nr_pages != tracker->tracked.nr_pages) {
-		tracker->tracked = range;
-		tracker->fresh = true;
-	}
-	if (read_bitmap(tracker, &exact) < 0)
-		return -1;
-	uint64_t done = now_ns();
-	tracker->last_poll_ns = now;
-	tracker->not_before_ns = done + (done - now);
-
+/* Tracking may still be off, if it is too early to begin again: then all that is wanted is dirty. */
+static int poll_now(struct tracker *tracker, struct extent wanted, uint64_t now)
+{
+	enum tracked_range_answer answer = TRACKED_RANGE_ALL_DIRTY;
 	struct tracked_region *region;
+	bool changed = false;
+
+	tracked_range_want(&tracker->range, wanted, now);
+	if (tracker->range.gfns.nr_pages > 0)
+		answer = read_bitmap(tracker);
+	if (answer == TRACKED_RANGE_GONE)
+		return -1;
+	bool exact = answer == TRACKED_RANGE_EXACT && !refresh_is_due(tracker, now);
+	uint64_t ended = now_ns();
+
 	LIST_FOREACH(region, &tracker->regions, link) {
-		if (is_armed(region, now))
-			tracked_region_publish(
-				region, tracker->tracked, exact ? tracker->bitmap : NULL, done, done - now);
+		if (tracked_region_wanted(region, now).nr_pages == 0)
+			continue;
+		changed |= tracked_region_publish(
+			region, tracker->range.gfns, exact ? tracker->bitmap : NULL, now);
+		if (tracker->range.gfns.nr_pages > 0)
+			log_writer_count_poll(&region->log, ended, ended - now);
 	}
+	poll_pace_polled(&tracker->pace, now, ended, changed);
 	return 0;
 }
 
-/* The next moment at which something is to be done; 0: never. */
-static uint64_t next_deadline(struct tracker *tracker, uint64_t now)
+static uint64_t poll_due(struct tracker *tracker, const struct demand *demand)
 {
-	uint64_t deadline = 0;
-	struct tracked_region *region;
-
-	if (!STAILQ_EMPTY(&tracker->requests))
-		deadline = tracker->last_poll_ns + MIN_PERIOD_US * 1000ull;
-	LIST_FOREACH(region, &tracker->regions, link) {
-		uint64_t at = 0;
-		if (region->period_us > 0)
-			at = tracker->last_poll_ns + region->period_us * 1000ull;
-		else if (now < region->armed_till_ns)
-			at = region->armed_till_ns;
-		if (at && (deadline == 0 || at < deadline))
-			deadline = at;
-	}
-	return deadline && deadline < tracker->not_before_ns ? tracker->not_before_ns : deadline;
+	uint64_t due = poll_pace_due(&tracker->pace, demand->period_ns, demand->asked);
+	/* Who waits for an answer gets one; a follower's is worth nothing before tracking is on again. */
+	if (tracker->range.gfns.nr_pages == 0 && !demand->asked && due < tracker->range.may_change_ns)
+		due = tracker->range.may_change_ns;
+	return due;
 }
 
-static void schedule(struct tracker *tracker)
+static void schedule(struct tracker *tracker, uint64_t deadline)
 {
 	uint64_t now = now_ns();
-	uint64_t deadline = next_deadline(tracker, now);
-
-	if (deadline == 0) {
+	if (deadline == UINT64_MAX) {
 		event_del(tracker->timer);
 		return;
 	}
@@ -202,73 +210,79 @@ static void schedule(struct tracker *tracker)
 	event_add(tracker->timer, &wait);
 }
 
-static bool poll_is_due(struct tracker *tracker, uint64_t now)
+static uint64_t min(uint64_t a, uint64_t b)
 {
-	struct tracked_region *region;
-
-	if (now < tracker->not_before_ns)
-		return false;
-	if (!STAILQ_EMPTY(&tracker->requests) && now >= tracker->last_poll_ns + MIN_PERIOD_US * 1000ull)
-		return true;
-	LIST_FOREACH(region, &tracker->regions, link) {
-		if (region->period_us > 0 && now >= tracker->last_poll_ns + region->period_us * 1000ull)
-			return true;
-	}
-	return false;
-}
-
-static void mark_idle_regions(struct tracker *tracker, uint64_t now)
-{
-	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link) {
-		if (!is_armed(region, now))
-			tracked_region_set_idle(region);
-	}
+	return a < b ? a : b;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct tracker *tracker = data;
 	uint64_t now = now_ns();
-	struct extent range = wanted_range(tracker, now);
+	struct demand demand = demand_now(tracker, now);
 
 	(void)fd;
 	(void)what;
-	if (range.nr_pages == 0) {
+	if (demand.range.nr_pages == 0) {
 		tracker_suspend(tracker);
 		answer_requests(tracker); /* their regions were removed */
-	} else if (poll_is_due(tracker, now)) {
-		if (poll_now(tracker, range, now) < 0) {
+	} else if (now >= poll_due(tracker, &demand)) {
+		if (poll_now(tracker, demand.range, now) < 0) {
 			tracker->ops->on_domain_gone(tracker->owner);
 			return;
 		}
 		answer_requests(tracker);
 	}
-	mark_idle_regions(tracker, now);
-	schedule(tracker);
+
+	demand = demand_now(tracker, now);
+	uint64_t deadline = demand.linger_till_ns;
+	if (demand.range.nr_pages > 0)
+		deadline = min(deadline, poll_due(tracker, &demand));
+	struct tracked_region *region;
+	LIST_FOREACH(region, &tracker->regions, link) {
+		tracked_region_describe(region, &tracker->pace, tracker->range.gfns, now);
+		deadline = min(deadline, tracked_region_wake(region, now));
+	}
+	schedule(tracker, deadline);
 }
 
 /* ---- what the worker asks for ---- */
+
+void tracker_limit(struct tracker *tracker, uint32_t share_ppm, uint64_t refresh_ns)
+{
+	tracker->pace.share_ppm = share_ppm;
+	tracker->refresh_ns = refresh_ns;
+	reconsider(tracker);
+}
 
 int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, int log_fd)
 {
 	if (find_region(tracker, cookie))
 		return 0;
-	struct tracked_region *region = tracked_region_new(cookie, vram, log_fd);
+	struct tracked_region *region = tracked_region_new(cookie, vram.first, vram.nr_pages, log_fd);
 	if (!region)
 		return -1;
 	LIST_INSERT_HEAD(&tracker->regions, region, link);
 	/* Whoever wrote the log before may have had bits that it never published. */
 	tracked_region_refresh(region);
-	tracked_region_set_idle(region);
+	tracked_region_describe(region, &tracker->pace, tracker->range.gfns, now_ns());
+	return 0;
+}
+
+int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first, const struct extent *live,
+	size_t n_live)
+{
+	struct tracked_region *region = find_region(tracker, cookie);
+	if (!region || tracked_region_place(region, vram_first, live, n_live) < 0)
+		return -1;
+	stir(tracker);
 	return 0;
 }
 
 static void end_region(struct tracked_region *region)
 {
 	LIST_REMOVE(region, link);
-	log_writer_set_state(&region->log, REGION_LOG_GONE, 0, 0);
-	tracked_region_wake(region);
+	tracked_region_end(region, now_ns());
 	tracked_region_free(region);
 }
 
@@ -284,40 +298,46 @@ void tracker_remove(struct tracker *tracker, uint64_t cookie)
 	if (!region)
 		return;
 	end_region(region);
-	/* Taking the range away is part of the next turn of the loop, as is every change of it. */
-	event_active(tracker->timer, EV_TIMEOUT, 0);
+	reconsider(tracker);
 }
 
-static void linger(struct tracked_region *region)
-{
-	region->armed_till_ns = now_ns() + LINGER_US * 1000ull;
-}
-
-int tracker_watch(struct tracker *tracker, uint64_t cookie, uint32_t period_us)
+int tracker_add_reader(struct tracker *tracker, uint64_t cookie, uint64_t subscription, struct extent pages,
+	uint32_t period_us, int wake_fd)
 {
 	struct tracked_region *region = find_region(tracker, cookie);
-	if (!region)
+	if (!region) {
+		fd_close(wake_fd);
+		errno = ENOENT;
 		return -1;
-	if (region->period_us > 0 && period_us == 0)
-		linger(region);
-	region->period_us = period_us;
-	event_active(tracker->timer, EV_TIMEOUT, 0);
+	}
+	if (tracked_region_add_reader(region, subscription, pages, period_us, wake_fd) < 0)
+		return -1;
+	stir(tracker);
 	return 0;
 }
 
-int tracker_poll(struct tracker *tracker, uint64_t cookie, uint64_t serial)
+void tracker_drop_reader(struct tracker *tracker, uint64_t subscription)
+{
+	struct tracked_region *region;
+	LIST_FOREACH(region, &tracker->regions, link) {
+		if (tracked_region_drop_reader(region, subscription, now_ns()))
+			reconsider(tracker);
+	}
+}
+
+int tracker_poll(struct tracker *tracker, uint64_t cookie, struct extent pages, uint64_t serial)
 {
 	struct tracked_region *region = find_region(tracker, cookie);
 	if (!region)
 		return -1;
 	struct poll_request *request = malloc(sizeof(*request));
-	if (!request)
+	if (!request || tracked_region_ask(region, pages, now_ns()) < 0) {
+		free(request);
 		return -1;
+	}
 	request->serial = serial;
 	STAILQ_INSERT_TAIL(&tracker->requests, request, link);
-	linger(region);
-	region->asked = true;
-	schedule(tracker);
+	reconsider(tracker);
 	return 0;
 }
 
@@ -326,28 +346,12 @@ int tracker_mark(struct tracker *tracker, uint64_t cookie, const struct extent *
 	struct tracked_region *region = find_region(tracker, cookie);
 	if (!region)
 		return -1;
-	if (n > 0)
-		return tracked_region_mark(region, pages, n);
-	tracked_region_refresh(region);
-	return 0;
-}
-
-int tracker_add_wake(struct tracker *tracker, uint64_t cookie, uint64_t subscription, int fd)
-{
-	struct tracked_region *region = find_region(tracker, cookie);
-	if (!region) {
-		fd_close(fd);
-		errno = ENOENT;
+	if (n == 0)
+		tracked_region_refresh(region);
+	else if (tracked_region_mark(region, pages, n) < 0)
 		return -1;
-	}
-	return tracked_region_add_wake(region, subscription, fd);
-}
-
-void tracker_drop_wake(struct tracker *tracker, uint64_t subscription)
-{
-	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link)
-		tracked_region_drop_wake(region, subscription);
+	stir(tracker);
+	return 0;
 }
 
 struct tracker *tracker_new(
@@ -359,6 +363,7 @@ struct tracker *tracker_new(
 	*tracker = (struct tracker){.guest = guest, .ops = ops, .owner = owner};
 	LIST_INIT(&tracker->regions);
 	STAILQ_INIT(&tracker->requests);
+	poll_pace_init(&tracker->pace, DEFAULT_POLL_BUDGET_PERCENT * 10000);
 	tracker->bitmap_storage = aligned_alloc(64, (BITMAP_WORDS + 8) * sizeof(*tracker->bitmap_storage));
 	tracker->timer = evtimer_new(base, on_timer, tracker);
 	if (!tracker->bitmap_storage || !tracker->timer)

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Polls the dirty bitmap of the worker's domain and publishes it to the region logs.
- *
- * The hypervisor has one tracked range a domain; reading it clears it, and its first answer, or the first
- * after a change of range, means nothing but "all dirty". So the tracker keeps one range, the hull of all
- * regions that somebody watches, and takes all of a region for dirty whenever bits may have been lost.
+ * Polls the dirty bitmap of the worker's domain and publishes it to the region logs. What it decides is in
+ * hull (which range), tracked_range (when to change it, what its bits are worth), poll_pace (when to ask) and
+ * tracked_region (what readers are told); here is the timer, the hypercall, and who waits for it.
  */
 #ifndef XENVRAM_WORKER_TRACKER_H
 #define XENVRAM_WORKER_TRACKER_H
@@ -12,8 +10,8 @@
 #include <event2/event.h>
 #include <stdint.h>
 
+#include "daemon/common/extent.h"
 #include "daemon/worker/guest.h"
-#include "daemon/worker/hull.h"
 
 struct tracker;
 
@@ -30,23 +28,40 @@ struct tracker *tracker_new(
 struct tracker *tracker_free(struct tracker *tracker);
 
 /*
- * Adds a region with its writable log, which stays the caller's; everything in it is dirty. Adding a cookie
- * again changes nothing. 0, or -1 with errno.
+ * share_ppm (from 1) of one CPU's time is what polls of this domain may take. Every refresh_ns all that is
+ * followed is taken for dirty, for whatever reads the hypervisor's bitmap behind our back; 0: never.
+ */
+void tracker_limit(struct tracker *tracker, uint32_t share_ppm, uint64_t refresh_ns);
+
+/*
+ * Adds a region with its writable log, which stays the caller's; its pages are at `vram` and everything in it
+ * is dirty. Adding a cookie again changes nothing. 0, or -1 with errno.
  */
 int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, int log_fd);
+/*
+ * The region's page 0 is at gfn vram_first from now on, and only the live extents (in pages of the region,
+ * ascending) are there; all of them are taken for dirty. -1 with ENOENT, or ERANGE.
+ */
+int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first, const struct extent *live,
+	size_t n_live);
 /* Marks its log as gone and forgets the region; nothing when there is none. */
 void tracker_remove(struct tracker *tracker, uint64_t cookie);
 void tracker_remove_all(struct tracker *tracker);
 
-/* Polls the region at least every period_us from now on; 0: nobody watches. -1 with ENOENT, no such region.
+/*
+ * A subscription follows these pages of the region: polled at least every period_us (from 1), unless the pace
+ * is stretched. wake_fd, taken over also on failure, is the write end of a pipe that gets a byte when some of
+ * them have changed, no more often than that; or -1. -1 with ENOENT, ERANGE or ENOMEM.
  */
-int tracker_watch(struct tracker *tracker, uint64_t cookie, uint32_t period_us);
+int tracker_add_reader(struct tracker *tracker, uint64_t cookie, uint64_t subscription, struct extent pages,
+	uint32_t period_us, int wake_fd);
+void tracker_drop_reader(struct tracker *tracker, uint64_t subscription);
 
 /*
- * Polls now, or MIN_PERIOD_US after the last poll if that is later, and then calls on_polled(serial). -1 with
- * ENOENT or ENOMEM.
+ * Polls these pages of the region now, or as soon after the last poll as the pace allows, and then calls
+ * on_polled(serial). -1 with ENOENT, ERANGE or ENOMEM.
  */
-int tracker_poll(struct tracker *tracker, uint64_t cookie, uint64_t serial);
+int tracker_poll(struct tracker *tracker, uint64_t cookie, struct extent pages, uint64_t serial);
 
 /*
  * Publishes pages as dirty that the hypervisor does not know of: n extents, counted from the region's first
@@ -54,10 +69,6 @@ int tracker_poll(struct tracker *tracker, uint64_t cookie, uint64_t serial);
  * region.
  */
 int tracker_mark(struct tracker *tracker, uint64_t cookie, const struct extent *pages, size_t n);
-
-/* Takes over `fd`, the write end of a pipe that gets a byte when the region's generation advances. */
-int tracker_add_wake(struct tracker *tracker, uint64_t cookie, uint64_t subscription, int fd);
-void tracker_drop_wake(struct tracker *tracker, uint64_t subscription);
 
 /* Stops tracking in the hypervisor while pages are moved; the next poll starts it again, all dirty. */
 void tracker_suspend(struct tracker *tracker);

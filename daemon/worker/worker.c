@@ -138,12 +138,30 @@ static int mark(struct worker *worker, const Xenvram__Internal__Mark *mark, stru
 		       : 0;
 }
 
+static int add_reader(struct worker *worker, const Xenvram__Internal__Reader *reader, struct frame *frame,
+	struct failure *failure)
+{
+	struct extent pages = {reader->first, reader->nr_pages};
+	if (tracker_add_reader(worker->tracker, reader->cookie, reader->subscription, pages,
+		    reader->period_us, frame_take_fd(frame, 0)) < 0)
+		return no_region(reader->cookie, failure);
+	return 0;
+}
+
+/* 1: will be answered later. */
+static int poll_pages(
+	struct worker *worker, const Xenvram__Internal__Poll *poll, uint64_t serial, struct failure *failure)
+{
+	struct extent pages = {poll->first, poll->nr_pages};
+	return tracker_poll(worker->tracker, poll->cookie, pages, serial) < 0
+		       ? no_region(poll->cookie, failure)
+		       : 1;
+}
+
 /* 1: will be answered later. */
 static int handle_command(struct worker *worker, const Xenvram__Internal__Command *command,
 	struct frame *frame, Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
 {
-	struct tracker *tracker = worker->tracker;
-
 	switch (command->what_case) {
 	case XENVRAM__INTERNAL__COMMAND__WHAT_CHECK:
 		return relocation_check(&worker->guest, command->check, failure);
@@ -153,24 +171,19 @@ static int handle_command(struct worker *worker, const Xenvram__Internal__Comman
 		return track(worker, command->attach, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_DESTROY:
 		return destroy(worker, command->destroy, warning, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_WATCH:
-		if (tracker_watch(tracker, command->watch->cookie, command->watch->period_us) < 0)
-			return no_region(command->watch->cookie, failure);
-		return 0;
-	case XENVRAM__INTERNAL__COMMAND__WHAT_ADD_WAKE:
-		if (tracker_add_wake(tracker, command->add_wake->cookie, command->add_wake->subscription,
-			    frame_take_fd(frame, 0)) < 0)
-			return no_region(command->add_wake->cookie, failure);
-		return 0;
-	case XENVRAM__INTERNAL__COMMAND__WHAT_DROP_WAKE:
-		tracker_drop_wake(tracker, command->drop_wake->subscription);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_ADD_READER:
+		return add_reader(worker, command->add_reader, frame, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_DROP_READER:
+		tracker_drop_reader(worker->tracker, command->drop_reader->subscription);
 		return 0;
 	case XENVRAM__INTERNAL__COMMAND__WHAT_POLL:
-		if (tracker_poll(tracker, command->poll->cookie, command->serial) < 0)
-			return no_region(command->poll->cookie, failure);
-		return 1;
+		return poll_pages(worker, command->poll, command->serial, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_MARK:
 		return mark(worker, command->mark, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_LIMITS:
+		tracker_limit(worker->tracker, command->limits->share_ppm,
+			command->limits->refresh_ms * 1000000ull);
+		return 0;
 	default:
 		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, EPROTO, "unknown command %d",
 			(int)command->what_case);

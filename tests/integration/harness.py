@@ -105,6 +105,7 @@ class Daemon:
 
     def configure(self, text):
         """Writes the configuration file, which is read at the next start or reload."""
+        os.makedirs(os.path.dirname(self.config_path), exist_ok=True)
         with open(self.config_path, "w", encoding="utf-8") as file:
             file.write(text)
 
@@ -259,6 +260,20 @@ class SimTest(unittest.TestCase):
         log = RegionLog(subscription.log_fd)
         self.addCleanup(log.close)
         return log
+
+    def settle(self, client, *cookies):
+        """Polls until the regions are tracked together and nothing is dirty any more; their generations."""
+        generations = [0] * len(cookies)
+
+        def quiet():
+            n_dirty = 0
+            for i, cookie in enumerate(cookies):
+                pages, generations[i] = client.snapshot(cookie, generations[i], sync=True)
+                n_dirty += len(pages)
+            return n_dirty == 0
+
+        wait_for(quiet, "nothing is dirty any more")
+        return generations
 
     def refused(self, status, os_error, function, *arguments, **more):
         """Must fail with this status and errno; the message."""

@@ -217,17 +217,19 @@ class Client(Connection):
     def domains(self):
         return list(self.call("list_domains", pb.ListDomains()).list_domains.domains)
 
-    def snapshot(self, cookie, since=0, sync=False, timeout=20):
-        """(dirty pages, generation)"""
-        request = pb.Snapshot(cookie=cookie, since=since, sync=sync)
+    def snapshot(self, cookie, since=0, sync=False, timeout=20, first=0, nr_pages=0):
+        """(dirty pages, generation); pages are counted from `first`"""
+        request = pb.Snapshot(cookie=cookie, since=since, sync=sync, first=first, nr_pages=nr_pages)
         reply = self.call("snapshot", request, timeout).snapshot
         pages = pages_of_bitmap(reply.bitmap)
         if len(pages) != reply.dirty_pages or (pages and pages[-1] >= reply.nr_pages):
             raise AssertionError(f"a bitmap of {len(pages)} pages, {reply.dirty_pages} were announced")
         return pages, reply.generation
 
-    def subscribe(self, cookie, period_us=0, want_wake=False):
-        request = pb.Subscribe(cookie=cookie, period_us=period_us, want_wake=want_wake)
+    def subscribe(self, cookie, period_us=0, want_wake=False, first=0, nr_pages=0):
+        request = pb.Subscribe(
+            cookie=cookie, period_us=period_us, want_wake=want_wake, first=first, nr_pages=nr_pages
+        )
         reply, fds = self.call_with_fds("subscribe", request)
         return Subscription(reply.subscribe, fds)
 

@@ -11,10 +11,11 @@ HEADER_BYTES = 4096
 BLOCK_PAGES = 64
 
 IDLE, TRACKED, PARTIAL, GONE = range(4)
+AS_WANTED, STRETCHED_IDLE, STRETCHED_BUDGET, STRETCHED_GUEST = range(4)
 
 _HEAD = struct.Struct("<IIQQI")  # magic, version, nr_pages, cookie, state
 _GENERATION_OFFSET = 64
-_COUNTERS = struct.Struct("<9Q")
+_COUNTERS = struct.Struct("<10QI")
 _COUNTER_NAMES = (
     "generation",
     "last_poll_ns",
@@ -25,6 +26,8 @@ _COUNTER_NAMES = (
     "dirty_forced",
     "untracked_pages",
     "dirty_device_model",
+    "wanted_period_ns",
+    "stretch",
 )
 
 

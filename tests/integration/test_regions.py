@@ -113,16 +113,13 @@ class Life(SimTest):
     def test_two_regions_of_a_domain_do_not_disturb_each_other(self):
         first = self.create().cookie
         second = self.client_a.create(1, VRAM + 0x1000, BACKING + 0x100, 50).cookie
-        _, since_first = self.client_a.snapshot(first)
-        _, since_second = self.client_a.snapshot(second)
-        # Both are in one range of the hypervisor now, whose bits a read for either clears.
-        _, since_first = self.client_a.snapshot(first, since_first)
-        _, since_second = self.client_a.snapshot(second, since_second)
+        # Both are in one range of the hypervisor in the end, whose bits a read for either clears.
+        since_first, since_second = self.settle(self.client_a, first, second)
         self.guest.write([VRAM + 7, VRAM + 0x1000 + 9], 5)
         self.assertEqual(self.client_a.snapshot(first, since_first)[0], [7])
         self.assertEqual(self.client_a.snapshot(second, since_second)[0], [9])
         self.client_a.destroy(first)
-        dirty, since_second = self.client_a.snapshot(second, since_second)
+        (since_second,) = self.settle(self.client_a, second)
         self.guest.write([VRAM + 0x1000 + 11], 5)
         self.assertEqual(self.client_a.snapshot(second, since_second)[0], [11])
 

@@ -112,11 +112,27 @@ static void test_a_generation(void **state)
 static void test_state(void **state)
 {
 	struct fixture *f = *state;
-	log_writer_set_state(&f->writer, REGION_LOG_PARTIAL, 33000000, 12);
-	assert_int_equal(f->log.header->state, REGION_LOG_PARTIAL);
-	assert_int_equal(f->log.header->period_ns, 33000000);
-	assert_int_equal(f->log.header->untracked_pages, 12);
-	assert_int_equal(f->log.header->generation, 1);
+	static const struct log_pace pace = {
+		.wanted_ns = 33000000,
+		.period_ns = 66000000,
+		.stretch = REGION_LOG_STRETCHED_IDLE,
+		.untracked_pages = 12,
+	};
+	static const struct log_pace none;
+	const struct region_log_header *header = f->log.header;
+	log_writer_set_state(&f->writer, REGION_LOG_PARTIAL, &pace);
+	assert_int_equal(header->state, REGION_LOG_PARTIAL);
+	assert_int_equal(header->wanted_period_ns, 33000000);
+	assert_int_equal(header->period_ns, 66000000);
+	assert_int_equal(header->stretch, REGION_LOG_STRETCHED_IDLE);
+	assert_int_equal(header->untracked_pages, 12);
+	log_writer_set_state(&f->writer, REGION_LOG_IDLE, &none);
+	assert_int_equal(header->state, REGION_LOG_IDLE);
+	assert_int_equal(header->wanted_period_ns, 0);
+	assert_int_equal(header->period_ns, 0);
+	assert_int_equal(header->stretch, REGION_LOG_AS_WANTED);
+	assert_int_equal(header->untracked_pages, 0);
+	assert_int_equal(header->generation, 1);
 }
 
 static void test_heat_saturates(void **state)

@@ -77,11 +77,28 @@ void bench_add(unsigned int i)
 	bench.cursors[i] = region_log_generation(&bench.logs[i]);
 }
 
+void bench_watch(unsigned int i, uint32_t period_us)
+{
+	static const struct extent all = {0, BENCH_PAGES};
+	if (period_us == 0)
+		tracker_drop_reader(bench.tracker, bench_cookie(i));
+	else
+		assert_int_equal(tracker_add_reader(
+					 bench.tracker, bench_cookie(i), bench_cookie(i), all, period_us, -1),
+			0);
+}
+
+void bench_poll(unsigned int i, uint64_t serial)
+{
+	static const struct extent all = {0, BENCH_PAGES};
+	assert_int_equal(tracker_poll(bench.tracker, bench_cookie(i), all, serial), 0);
+}
+
 void bench_follow(unsigned int i, uint32_t period_us)
 {
 	bench_add(i);
-	assert_int_equal(tracker_watch(bench.tracker, bench_cookie(i), period_us), 0);
-	fake_loop_run_us(2 * period_us);
+	bench_watch(i, period_us);
+	fake_loop_run_us(RANGE_CHANGE_US + 2 * period_us);
 	for (unsigned int k = 0; k < BENCH_REGIONS; k++)
 		bench.cursors[k] = region_log_generation(&bench.logs[k]);
 }

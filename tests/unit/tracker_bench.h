@@ -39,6 +39,10 @@ uint64_t bench_gfn(unsigned int i, unsigned int page);
 
 /* Adds region i to the tracker; the reader of its log has seen all there was. */
 void bench_add(unsigned int i);
+/* A reader follows all of region i from now on; with another period it replaces the one before, 0 ends it. */
+void bench_watch(unsigned int i, uint32_t period_us);
+/* Asks for a poll of all of region i. */
+void bench_poll(unsigned int i, uint64_t serial);
 /* Adds, watches, and lets the first polls pass until bits are exact. */
 void bench_follow(unsigned int i, uint32_t period_us);
 

@@ -8,19 +8,17 @@
 
 #define PERIOD (10 * MS)
 
-static void watch(unsigned int i, uint32_t period_us)
-{
-	assert_int_equal(tracker_watch(bench.tracker, bench_cookie(i), period_us), 0);
-}
-
-static void poll_region(unsigned int i, uint64_t serial)
-{
-	assert_int_equal(tracker_poll(bench.tracker, bench_cookie(i), serial), 0);
-}
-
 static const struct region_log_header *header(unsigned int i)
 {
 	return bench.logs[i].header;
+}
+
+/* As subscription 5. It is woken once at the beginning. */
+static void add_woken_reader(unsigned int i, int fd)
+{
+	static const struct extent all = {0, BENCH_PAGES};
+	assert_int_equal(tracker_add_reader(bench.tracker, bench_cookie(i), 5, all, PERIOD, fd), 0);
+	fake_loop_run_us(0);
 }
 
 /* ---- leaving ---- */
@@ -29,24 +27,24 @@ static void test_linger(void **state)
 {
 	(void)state;
 	bench_follow(0, PERIOD);
-	watch(0, 0);
+	bench_watch(0, 0);
 	xen.n_polls = 0;
 	fake_loop_run_us(LINGER_US - MS);
 	assert_int_equal(xen.n_stops, 0);
 	assert_int_equal(xen.n_polls, 0); /* tracked, not polled */
 	fake_xen_write(bench_gfn(0, 77));
-	watch(0, PERIOD);
+	bench_watch(0, PERIOD);
 	fake_loop_run_us(PERIOD);
 	bench_assert_only(0, 77);
 
-	watch(0, 0);
+	bench_watch(0, 0);
 	fake_loop_run_us(LINGER_US + MS);
 	assert_int_equal(xen.n_stops, 1);
 	assert_int_equal(xen.track_pages, 0);
 	assert_int_equal(header(0)->state, REGION_LOG_IDLE);
 	assert_false(fake_loop_has_timer());
 	bench_assert_none(0);
-	watch(0, PERIOD);
+	bench_watch(0, PERIOD);
 	fake_loop_run_us(PERIOD);
 	bench_assert_all(0);
 }
@@ -55,7 +53,7 @@ static void test_unwatching_what_nobody_watched(void **state)
 {
 	(void)state;
 	bench_add(0);
-	watch(0, 0);
+	bench_watch(0, 0);
 	fake_loop_run_us(PERIOD);
 	assert_int_equal(xen.n_polls, 0);
 	assert_false(fake_loop_has_timer());
@@ -91,9 +89,9 @@ static void test_remove(void **state)
 	int fds[2];
 	bench_follow(0, PERIOD);
 	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
-	assert_int_equal(tracker_add_wake(bench.tracker, bench_cookie(0), 5, fds[1]), 0);
+	add_woken_reader(0, fds[1]);
 	assert_int_equal(read(fds[0], &byte, 1), 1);
-	poll_region(0, 1);
+	bench_poll(0, 1);
 	tracker_remove(bench.tracker, bench_cookie(0));
 	assert_int_equal(header(0)->state, REGION_LOG_GONE);
 	assert_int_equal(read(fds[0], &byte, 1), 1);
@@ -111,7 +109,7 @@ static void test_poll(void **state)
 {
 	(void)state;
 	bench_add(0);
-	poll_region(0, 11);
+	bench_poll(0, 11);
 	fake_loop_run_us(0);
 	assert_int_equal(bench.n_polled, 1);
 	assert_int_equal(bench.polled[0], 11);
@@ -119,7 +117,7 @@ static void test_poll(void **state)
 	fake_xen_write(bench_gfn(0, 4));
 	fake_loop_run_us(LINGER_US - MS);
 	assert_int_equal(xen.n_polls, 1);
-	poll_region(0, 12);
+	bench_poll(0, 12);
 	fake_loop_run_us(0);
 	assert_int_equal(bench.polled[1], 12);
 	bench_assert_only(0, 4);
@@ -128,7 +126,7 @@ static void test_poll(void **state)
 	assert_int_equal(xen.n_stops, 0);
 	fake_loop_run_us(2 * MS);
 	assert_int_equal(xen.n_stops, 1);
-	poll_region(0, 13);
+	bench_poll(0, 13);
 	fake_loop_run_us(0);
 	bench_assert_all(0);
 }
@@ -139,7 +137,7 @@ static void test_polls_coalesce(void **state)
 	bench_add(0);
 	bench_add(1);
 	for (unsigned int i = 0; i < 50; i++)
-		poll_region(i % 2, i);
+		bench_poll(i % 2, i);
 	fake_loop_run_us(0);
 	assert_int_equal(xen.n_polls, 1);
 	assert_int_equal(bench.n_polled, 50);
@@ -147,8 +145,8 @@ static void test_polls_coalesce(void **state)
 		assert_int_equal(bench.polled[i], i);
 	/* At most one a millisecond, however often it is asked, whatever else the timer runs for. */
 	for (unsigned int i = 50; i < 250; i++) {
-		poll_region(0, i);
-		watch(1, 0);
+		bench_poll(0, i);
+		bench_watch(1, 0);
 		fake_loop_run_us(MIN_PERIOD_US / 10);
 	}
 	fake_loop_run_us(MIN_PERIOD_US);
@@ -163,7 +161,7 @@ static void test_poll_of_a_watched_region(void **state)
 	fake_loop_run_us(10 * MS);
 	xen.n_polls = 0;
 	fake_xen_write(bench_gfn(0, 4));
-	poll_region(0, 1);
+	bench_poll(0, 1);
 	fake_loop_run_us(0);
 	assert_int_equal(bench.n_polled, 1);
 	assert_int_equal(xen.n_polls, 1);
@@ -182,14 +180,14 @@ static void test_wakes(void **state)
 	int fds[2];
 	bench_follow(0, PERIOD);
 	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
-	assert_int_equal(tracker_add_wake(bench.tracker, bench_cookie(0), 5, fds[1]), 0);
+	add_woken_reader(0, fds[1]);
 	assert_int_equal(read(fds[0], bytes, sizeof(bytes)), 1);
 	fake_loop_run_us(5 * PERIOD);
 	assert_fails(read(fds[0], bytes, sizeof(bytes)), EAGAIN);
 	fake_xen_write(bench_gfn(0, 4));
 	fake_loop_run_us(5 * PERIOD);
 	assert_int_equal(read(fds[0], bytes, sizeof(bytes)), 1);
-	tracker_drop_wake(bench.tracker, 5);
+	tracker_drop_reader(bench.tracker, 5);
 	assert_int_equal(read(fds[0], bytes, sizeof(bytes)), 0);
 	close(fds[0]);
 }

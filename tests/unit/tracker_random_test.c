@@ -33,7 +33,7 @@ static void refresh(unsigned int i)
 static void poll_and_compare(unsigned int i)
 {
 	bench.n_polled = 0;
-	assert_int_equal(tracker_poll(bench.tracker, bench_cookie(i), 1), 0);
+	bench_poll(i, 1);
 	fake_loop_run_us(MIN_PERIOD_US);
 	assert_int_equal(bench.n_polled, 1);
 	refresh(i);
@@ -85,7 +85,7 @@ static void step(void)
 	case 2:
 	case 3:
 		if (present[i])
-			tracker_watch(bench.tracker, bench_cookie(i), periods_us[below(4)]);
+			bench_watch(i, periods_us[below(4)]);
 		break;
 	case 4:
 		if (below(4) == 0)

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/governor.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "daemon/broker/domain.h"
+#include "daemon/broker/poll_budget.h"
+#include "daemon/common/log.h"
+
+#define PPM_PER_PERCENT 10000u
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+void governor_tell(const struct broker *broker, struct domain *domain)
+{
+	Xenvram__Internal__Limits limits = XENVRAM__INTERNAL__LIMITS__INIT;
+	Xenvram__Internal__Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	limits.share_ppm = broker->governor.share_ppm;
+	limits.refresh_ms = broker->settings.refresh_interval_ms;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_LIMITS;
+	command.limits = &limits;
+	domain_command(domain, NULL, &command, -1, NULL);
+}
+
+static void tell_all(struct broker *broker)
+{
+	struct domain *domain;
+	LIST_FOREACH(domain, &broker->domains, link) {
+		if (domain->worker)
+			governor_tell(broker, domain);
+	}
+}
+
+/* What the region's polls cost since it was looked at last. Its log may be a new one since. */
+static void look(struct region *region, uint64_t *ret_polls, uint64_t *ret_poll_ns)
+{
+	const struct region_log_header *header = region->log.header;
+	uint64_t polls = header ? __atomic_load_n(&header->polls, __ATOMIC_RELAXED) : 0;
+	uint64_t poll_ns = header ? __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED) : 0;
+	bool older = polls < region->seen_polls || poll_ns < region->seen_poll_ns;
+
+	*ret_polls = older ? 0 : polls - region->seen_polls;
+	*ret_poll_ns = older ? 0 : poll_ns - region->seen_poll_ns;
+	region->seen_polls = polls;
+	region->seen_poll_ns = poll_ns;
+}
+
+/* One hypercall serves all regions of a domain, and is counted in each of them. */
+static void add_use(struct region *region)
+{
+	struct domain *domain = region->domain;
+	uint64_t polls, poll_ns;
+
+	look(region, &polls, &poll_ns);
+	if (polls > domain->use.polls) {
+		domain->use.polls = polls;
+		domain->use.poll_ns = poll_ns;
+	}
+	if (region->period_us > 0 &&
+		(domain->use.period_us == 0 || region->period_us < domain->use.period_us))
+		domain->use.period_us = region->period_us;
+}
+
+/* Sums up what was used, and stores the demand of each domain that somebody follows. Returns their number. */
+static size_t collect(struct broker *broker, uint64_t *demands_ppm, uint64_t *ret_used_ns)
+{
+	struct domain *domain;
+	struct region *region;
+	size_t n = 0;
+
+	*ret_used_ns = 0;
+	LIST_FOREACH(domain, &broker->domains, link)
+		domain->use = (struct poll_use){.cost_ns = domain->use.cost_ns};
+	LIST_FOREACH(region, &broker->regions.regions, link) {
+		if (region->domain)
+			add_use(region);
+	}
+	LIST_FOREACH(domain, &broker->domains, link) {
+		struct poll_use *use = &domain->use;
+		*ret_used_ns += use->poll_ns;
+		if (use->polls > 0)
+			use->cost_ns = use->poll_ns / use->polls;
+		if (use->period_us > 0 && n < MAX_REGIONS)
+			demands_ppm[n++] = poll_budget_demand(use->cost_ns, use->period_us);
+	}
+	return n;
+}
+
+/* A share that hardly differs is not worth a message to every worker. */
+static bool differs(uint32_t a, uint32_t b)
+{
+	uint32_t more = a > b ? a : b;
+	return more - (a > b ? b : a) > more / 16;
+}
+
+static void set_share(struct broker *broker, uint32_t share_ppm)
+{
+	struct governor *governor = &broker->governor;
+	bool restored = share_ppm == governor->budget_ppm && governor->share_ppm != share_ppm;
+
+	if (!restored && !differs(share_ppm, governor->share_ppm))
+		return;
+	if (governor->share_ppm == governor->budget_ppm)
+		log_info("polling wants more than its budget of %u %% of a CPU: periods are stretched",
+			governor->budget_ppm / PPM_PER_PERCENT);
+	else if (restored)
+		log_info("polling is within its budget again");
+	governor->share_ppm = share_ppm;
+	tell_all(broker);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *data)
+{
+	struct broker *broker = data;
+	struct governor *governor = &broker->governor;
+	uint64_t demands_ppm[MAX_REGIONS];
+	uint64_t used_ns, now = now_ns();
+	size_t n = collect(broker, demands_ppm, &used_ns);
+
+	(void)fd;
+	(void)what;
+	governor->used_ppm = now > governor->looked_ns ? used_ns * 1000000 / (now - governor->looked_ns) : 0;
+	governor->looked_ns = now;
+	set_share(broker, poll_budget_share(demands_ppm, n, governor->budget_ppm));
+	/* The last turn is one after which nothing can have been used. */
+	if (n > 0 || governor->used_ppm > 0)
+		governor_wake(broker);
+}
+
+void governor_wake(struct broker *broker)
+{
+	static const struct timeval interval = {.tv_sec = 1};
+	struct governor *governor = &broker->governor;
+
+	if (event_pending(governor->timer, EV_TIMEOUT, NULL))
+		return;
+	if (governor->looked_ns == 0)
+		governor->looked_ns = now_ns();
+	event_add(governor->timer, &interval);
+}
+
+void governor_configure(struct broker *broker)
+{
+	struct governor *governor = &broker->governor;
+	governor->budget_ppm = broker->settings.poll_budget_percent * PPM_PER_PERCENT;
+	governor->share_ppm = governor->budget_ppm;
+	tell_all(broker);
+}
+
+int governor_init(struct broker *broker)
+{
+	broker->governor.timer = evtimer_new(broker->base, on_tick, broker);
+	if (!broker->governor.timer)
+		return -1;
+	governor_configure(broker);
+	return 0;
+}
+
+void governor_deinit(struct broker *broker)
+{
+	if (broker->governor.timer)
+		event_free(broker->governor.timer);
+	broker->governor.timer = NULL;
+}

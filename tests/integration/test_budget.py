@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What polling may cost on the whole host, and who yields when it is too much."""
+
+import time
+
+import region_log
+import xenvram_pb2 as pb
+from harness import SimTest, wait_for
+
+VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 64
+SLOW_US = 2000  # what a poll of an expensive domain takes
+PERIOD_US = 5000
+
+
+class Budget(SimTest):
+    config = "[tracking]\npoll-budget-percent = 5\n"
+
+    def setUp(self):
+        super().setUp()
+        self.asker = self.client()
+        self.logs = {}
+
+    def follow(self, domid, poll_us=None, period_us=PERIOD_US):
+        self.add_domain(domid)
+        if poll_us:
+            self.host.fault("track", domid, "every", "delay", poll_us)
+        cookie = self.asker.create(domid, VRAM, BACKING, NR_PAGES).cookie
+        # Marked all the time, so that it is never idle.
+        self.logs[domid] = self.open_log(self.asker.subscribe(cookie, period_us=period_us))
+        return cookie
+
+    def stir(self, *cookies):
+        for cookie in cookies:
+            self.asker.call("mark_dirty", pb.MarkDirty(cookie=cookie, runs=[pb.Run(first=0, nr_pages=1)]))
+
+    def reach(self, condition, what, *cookies):
+        def reached():
+            self.stir(*cookies)
+            time.sleep(0.05)
+            return condition()
+
+        wait_for(reached, what)
+
+    def period_us(self, domid):
+        return self.logs[domid].counters()["period_ns"] / 1000
+
+    def stretch(self, domid):
+        return self.logs[domid].counters()["stretch"]
+
+    def budget(self):
+        return self.asker.call("list_domains", pb.ListDomains()).list_domains.budget
+
+    def use(self, seconds, *cookies):
+        """The share of a CPU that the polls of all domains take in this time."""
+
+        def poll_ns():
+            return sum(log.counters()["poll_ns"] for log in self.logs.values())
+
+        begun, before = time.monotonic(), poll_ns()
+        while time.monotonic() - begun < seconds:
+            self.stir(*cookies)
+            time.sleep(0.05)
+        return (poll_ns() - before) / 1e9 / (time.monotonic() - begun)
+
+    def test_those_who_want_most_yield(self):
+        cheap = self.follow(1)
+        big = self.follow(2, SLOW_US)
+        self.reach(lambda: self.stretch(2) == region_log.STRETCHED_BUDGET, "the expensive one yields", cheap, big)
+        # It has what the other leaves: a poll of 2 ms every 40 ms is 5 %.
+        self.reach(lambda: 30000 < self.period_us(2) < 80000, "it has all the rest", cheap, big)
+        self.assertEqual(self.stretch(1), region_log.AS_WANTED)
+        self.assertEqual(self.period_us(1), PERIOD_US)
+        (alone,) = [d for d in self.asker.domains() if d.domid == 2]
+        self.assertEqual((alone.wanted_period_us, alone.stretch), (PERIOD_US, pb.BUDGET))
+
+        bigger = self.follow(3, 2 * SLOW_US)
+        # 5 % for two: the one with the cheaper polls gets more of them for the same time.
+        everyone = (cheap, big, bigger)
+        self.reach(lambda: 60000 < self.period_us(2) < 130000, "the two share", *everyone)
+        self.reach(lambda: 120000 < self.period_us(3) < 260000, "by time, not by polls", *everyone)
+        self.reach(lambda: self.stretch(1) == region_log.AS_WANTED, "the cheap one is let be", *everyone)
+        self.assertLess(self.budget().share_ppm, 30000)
+        self.assertLess(self.use(2, *everyone), 0.06)
+        self.assertIn("periods are stretched", self.daemon.log())
+
+    def test_a_budget_for_all_leaves_everybody_alone(self):
+        self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
+        self.daemon.reload()
+        cookies = [self.follow(domid, 100) for domid in (1, 2)]
+        self.reach(lambda: 0 < self.budget().used_ppm < 150000, "their use is measured", *cookies)
+        for domid in (1, 2):
+            self.assertEqual((self.stretch(domid), self.period_us(domid)), (region_log.AS_WANTED, PERIOD_US))
+        budget = self.budget()
+        self.assertEqual((budget.budget_ppm, budget.share_ppm), (1000000, 1000000))
+
+    def test_a_new_budget_holds_at_once(self):
+        cookie = self.follow(1, SLOW_US)
+        self.reach(lambda: self.stretch(1) == region_log.STRETCHED_BUDGET, "it is too expensive", cookie)
+        self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
+        self.daemon.reload()
+        self.reach(lambda: self.stretch(1) != region_log.STRETCHED_BUDGET, "it is not any more", cookie)
+
+    def test_the_guest_has_its_share_whatever_the_budget(self):
+        self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
+        self.daemon.reload()
+        cookie = self.follow(1, 2 * PERIOD_US)
+        self.reach(lambda: self.stretch(1) == region_log.STRETCHED_GUEST, "half of the time is the guest's", cookie)
+        self.assertGreaterEqual(self.period_us(1), 4 * PERIOD_US)
+
+    def test_everything_is_dirty_every_so_often_if_so_configured(self):
+        self.daemon.configure("[tracking]\nrefresh-interval-ms = 300\n")
+        self.daemon.reload()
+        self.follow(1)
+        log = self.logs[1]
+        wait_for(lambda: log.state == region_log.TRACKED, "tracking begins")
+        forced = log.counters()["dirty_forced"]
+        time.sleep(2)
+        refreshed = (log.counters()["dirty_forced"] - forced) / NR_PAGES
+        self.assertTrue(4 <= refreshed <= 8, f"{refreshed} times in 2 s")
