@@ -67,14 +67,33 @@ static void add_use(struct region *region)
 		domain->use.period_us = region->period_us;
 }
 
-/* Sums up what was used, and stores the demand of each domain that somebody follows. Returns their number. */
-static size_t collect(struct broker *broker, uint64_t *demands_ppm, uint64_t *ret_used_ns)
+static uint64_t to_ppm(uint64_t used_ns, uint64_t elapsed_ns)
+{
+	return elapsed_ns > 0 ? used_ns * 1000000 / elapsed_ns : 0;
+}
+
+/*
+ * What readers want or, if more was used, what it took to answer those who asked for single polls. How many
+ * more they would have asked for had the domain's share not held them up, nobody knows.
+ */
+static uint64_t demand_of(const struct poll_use *use, uint64_t elapsed_ns, uint32_t share_ppm)
+{
+	uint64_t wanted_ppm = use->period_us > 0 ? poll_budget_demand(use->cost_ns, use->period_us) : 0;
+	uint64_t used_ppm = to_ppm(use->poll_ns, elapsed_ns);
+	if (used_ppm <= wanted_ppm + wanted_ppm / 8)
+		return wanted_ppm;
+	return used_ppm < share_ppm - share_ppm / 8 ? used_ppm : UINT64_MAX;
+}
+
+/* Stores the demand of each domain that is polled, and returns their number. */
+static size_t collect(
+	struct broker *broker, uint64_t elapsed_ns, uint64_t *demands_ppm, uint32_t *ret_used_ppm)
 {
 	struct domain *domain;
 	struct region *region;
+	uint64_t used_ns = 0;
 	size_t n = 0;
 
-	*ret_used_ns = 0;
 	LIST_FOREACH(domain, &broker->domains, link)
 		domain->use = (struct poll_use){.cost_ns = domain->use.cost_ns};
 	LIST_FOREACH(region, &broker->regions.regions, link) {
@@ -83,12 +102,13 @@ static size_t collect(struct broker *broker, uint64_t *demands_ppm, uint64_t *re
 	}
 	LIST_FOREACH(domain, &broker->domains, link) {
 		struct poll_use *use = &domain->use;
-		*ret_used_ns += use->poll_ns;
+		used_ns += use->poll_ns;
 		if (use->polls > 0)
 			use->cost_ns = use->poll_ns / use->polls;
-		if (use->period_us > 0 && n < MAX_REGIONS)
-			demands_ppm[n++] = poll_budget_demand(use->cost_ns, use->period_us);
+		if ((use->polls > 0 || use->period_us > 0) && n < MAX_REGIONS)
+			demands_ppm[n++] = demand_of(use, elapsed_ns, broker->governor.share_ppm);
 	}
+	*ret_used_ppm = to_ppm(used_ns, elapsed_ns);
 	return n;
 }
 
@@ -120,17 +140,17 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
 	struct broker *broker = data;
 	struct governor *governor = &broker->governor;
 	uint64_t demands_ppm[MAX_REGIONS];
-	uint64_t used_ns, now = now_ns();
-	size_t n = collect(broker, demands_ppm, &used_ns);
+	uint64_t now = now_ns();
+	size_t n = collect(broker, now - governor->looked_ns, demands_ppm, &governor->used_ppm);
 
 	(void)fd;
 	(void)what;
-	governor->used_ppm = now > governor->looked_ns ? used_ns * 1000000 / (now - governor->looked_ns) : 0;
 	governor->looked_ns = now;
 	set_share(broker, poll_budget_share(demands_ppm, n, governor->budget_ppm));
-	/* The last turn is one after which nothing can have been used. */
-	if (n > 0 || governor->used_ppm > 0)
+	if (n > 0)
 		governor_wake(broker);
+	else
+		governor->looked_ns = 0;
 }
 
 void governor_wake(struct broker *broker)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Keeps the cost of polling, over all domains, within the host's budget. What polls cost stands in the
- * region logs; once a second, as long as somebody follows a region, it is looked up there, and when the share
+ * region logs; once a second, as long as somebody follows or asks about a region, it is looked up there, and when the share
  * of each domain changes the workers are told. They keep to it by themselves.
  */
 #ifndef XENVRAM_BROKER_GOVERNOR_H
@@ -16,7 +16,7 @@ void governor_deinit(struct broker *broker);
 /* Takes the broker's settings, which may be new ones. Workers are told. */
 void governor_configure(struct broker *broker);
 
-/* Somebody follows a region: costs are to be watched. */
+/* The hypervisor is asked about a region: costs are to be watched. */
 void governor_wake(struct broker *broker);
 
 /* Tells a worker that has just come. */

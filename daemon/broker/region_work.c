@@ -8,6 +8,7 @@
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/governor.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/snapshot.h"
 #include "daemon/broker/subscription.h"
@@ -133,6 +134,7 @@ void regions_poll(struct region *region, const struct asker *asker, struct exten
 	}
 	*waiter = (struct poll_waiter){.asker = *asker, .since = since, .pages = pages};
 	STAILQ_INSERT_TAIL(&region->poll_waiters, waiter, link);
+	governor_wake(region->domain->broker);
 	domain_want_worker(region->domain);
 	send_poll(region);
 }

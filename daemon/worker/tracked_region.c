@@ -103,17 +103,28 @@ static void linger(struct tracked_region *region, struct extent pages, uint64_t 
 	region->linger_till_ns = now_ns + LINGER_US * 1000ull;
 }
 
+static void drop_reader(struct tracked_region *region, struct reader *reader, uint64_t now_ns)
+{
+	linger(region, reader->pages, now_ns);
+	end_reader(reader);
+}
+
 bool tracked_region_drop_reader(struct tracked_region *region, uint64_t subscription, uint64_t now_ns)
 {
 	struct reader *reader;
 	LIST_FOREACH(reader, &region->readers, link) {
 		if (reader->subscription != subscription)
 			continue;
-		linger(region, reader->pages, now_ns);
-		end_reader(reader);
+		drop_reader(region, reader, now_ns);
 		return true;
 	}
 	return false;
+}
+
+void tracked_region_drop_readers(struct tracked_region *region, uint64_t now_ns)
+{
+	while (!LIST_EMPTY(&region->readers))
+		drop_reader(region, LIST_FIRST(&region->readers), now_ns);
 }
 
 int tracked_region_ask(struct tracked_region *region, struct extent pages, uint64_t now_ns)

@@ -47,6 +47,7 @@ int tracked_region_add_reader(struct tracked_region *region, uint64_t subscripti
 	uint32_t period_us, int wake_fd);
 /* What it followed lingers. False: there is none. */
 bool tracked_region_drop_reader(struct tracked_region *region, uint64_t subscription, uint64_t now_ns);
+void tracked_region_drop_readers(struct tracked_region *region, uint64_t now_ns);
 /* Somebody waits for a poll of these pages, and may soon ask again. -1 with ERANGE. */
 int tracked_region_ask(struct tracked_region *region, struct extent pages, uint64_t now_ns);
 

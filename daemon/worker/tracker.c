@@ -257,9 +257,13 @@ void tracker_limit(struct tracker *tracker, uint32_t share_ppm, uint64_t refresh
 
 int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, int log_fd)
 {
-	if (find_region(tracker, cookie))
+	struct tracked_region *region = find_region(tracker, cookie);
+	if (region) {
+		tracked_region_drop_readers(region, now_ns());
+		reconsider(tracker);
 		return 0;
-	struct tracked_region *region = tracked_region_new(cookie, vram.first, vram.nr_pages, log_fd);
+	}
+	region = tracked_region_new(cookie, vram.first, vram.nr_pages, log_fd);
 	if (!region)
 		return -1;
 	LIST_INSERT_HEAD(&tracker->regions, region, link);

@@ -35,7 +35,8 @@ void tracker_limit(struct tracker *tracker, uint32_t share_ppm, uint64_t refresh
 
 /*
  * Adds a region with its writable log, which stays the caller's; its pages are at `vram` and everything in it
- * is dirty. Adding a cookie again changes nothing. 0, or -1 with errno.
+ * is dirty. Adding a cookie again ends its readers, as a new broker needs that tells of all of them anew. 0,
+ * or -1 with errno.
  */
 int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, int log_fd);
 /*

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What polling may cost on the whole host, and who yields when it is too much."""
 
+import threading
 import time
 
 import region_log
@@ -82,6 +83,34 @@ class Budget(SimTest):
         self.assertLess(self.budget().share_ppm, 30000)
         self.assertLess(self.use(2, *everyone), 0.06)
         self.assertIn("periods are stretched", self.daemon.log())
+
+    def test_those_who_ask_for_single_polls_are_bound_as_well(self):
+        cookies = []
+        for domid in (1, 2, 3):
+            self.add_domain(domid)
+            self.host.fault("track", domid, "every", "delay", SLOW_US)
+            cookies.append(self.asker.create(domid, VRAM, BACKING, NR_PAGES).cookie)
+        stop = threading.Event()
+
+        def ask(cookie):
+            client = self.client()
+            while not stop.is_set():
+                client.snapshot(cookie, sync=True)
+
+        threads = [threading.Thread(target=ask, args=(cookie,)) for cookie in cookies]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(lambda: self.budget().share_ppm < 20000, "the three share")
+            before, begun = self.host.calls(1)["track"], time.monotonic()
+            time.sleep(3)
+            polls = (self.host.calls(1)["track"] - before) / (time.monotonic() - begun)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        # A third of 5 % is 8 polls of 2 ms a second.
+        self.assertLess(polls, 11)
 
     def test_a_budget_for_all_leaves_everybody_alone(self):
         self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
