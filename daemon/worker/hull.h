@@ -9,9 +9,9 @@
 #include "daemon/common/extent.h"
 
 /*
- * The range to track for these extents of gfns: their hull or, when that has more than max_pages, a range of
- * at most max_pages that covers as many of their pages as any does. `current` is kept if it covers as many: a
- * change of range costs all readers everything dirty once.
+ * The range to track for these extents of gfns, none of them empty: their hull or, when that has more than
+ * max_pages, a range of at most max_pages that covers as many of their pages as any does. `current` is kept
+ * if it covers as many: a change of range costs all readers everything dirty once.
  */
 struct extent hull_choose(const struct extent *extents, size_t n, uint64_t max_pages, struct extent current);
 

@@ -36,17 +36,23 @@ struct reader *reader_free(struct reader *reader)
 
 uint64_t reader_due(const struct reader *reader)
 {
-	if (!reader->stale || reader->wake_fd < 0)
-		return UINT64_MAX;
-	/* Timers are late by turns: a poll that is nearly due for this reader serves it too. */
-	return reader->woken_ns ? reader->woken_ns + reader->period_ns - reader->period_ns / 8 : 0;
+	return reader->stale && reader->wake_fd >= 0 ? reader->next_wake_ns : UINT64_MAX;
+}
+
+bool reader_is_due(const struct reader *reader, uint64_t now_ns)
+{
+	return reader->stale && reader->wake_fd >= 0 &&
+	       reader->next_wake_ns <= now_ns + reader->period_ns / 8;
 }
 
 /* A full pipe (EAGAIN) is a wake-up that the reader has not taken yet; EPIPE, a reader that went away. */
 void reader_wake(struct reader *reader, uint64_t now_ns)
 {
 	reader->stale = false;
-	reader->woken_ns = now_ns;
+	/* Early wake-ups do not add up. */
+	if (reader->next_wake_ns < now_ns)
+		reader->next_wake_ns = now_ns;
+	reader->next_wake_ns += reader->period_ns;
 	if (reader->wake_fd < 0 || write(reader->wake_fd, "", 1) == 1 || errno == EAGAIN)
 		return;
 	if (errno != EPIPE)

@@ -292,11 +292,10 @@ uint64_t tracked_region_wake(struct tracked_region *region, uint64_t now_ns)
 	uint64_t next_ns = UINT64_MAX;
 	struct reader *reader;
 	LIST_FOREACH(reader, &region->readers, link) {
-		uint64_t due_ns = reader_due(reader);
-		if (due_ns <= now_ns)
+		if (reader_is_due(reader, now_ns))
 			reader_wake(reader, now_ns);
-		else if (due_ns < next_ns)
-			next_ns = due_ns;
+		else if (reader_due(reader) < next_ns)
+			next_ns = reader_due(reader);
 	}
 	return next_ns;
 }

@@ -174,7 +174,8 @@ static int poll_now(struct tracker *tracker, struct extent wanted, uint64_t now)
 		answer = read_bitmap(tracker);
 	if (answer == TRACKED_RANGE_GONE)
 		return -1;
-	bool exact = answer == TRACKED_RANGE_EXACT && !refresh_is_due(tracker, now);
+	bool refresh = refresh_is_due(tracker, now);
+	bool exact = answer == TRACKED_RANGE_EXACT && !refresh;
 	uint64_t ended = now_ns();
 
 	LIST_FOREACH(region, &tracker->regions, link) {
@@ -185,7 +186,8 @@ static int poll_now(struct tracker *tracker, struct extent wanted, uint64_t now)
 		if (tracker->range.gfns.nr_pages > 0)
 			log_writer_count_poll(&region->log, ended, ended - now);
 	}
-	poll_pace_polled(&tracker->pace, now, ended, changed);
+	/* A refresh says nothing about what the guest does. */
+	poll_pace_polled(&tracker->pace, now, ended, changed && !refresh);
 	return 0;
 }
 
