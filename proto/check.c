@@ -137,6 +137,8 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 				"the client's name has %zu bytes, at most %u", strlen(request->hello->client),
 				MAX_CLIENT_NAME_BYTES);
 		return 0;
+	case XENVRAM__V1__REQUEST__OPERATION_BIND:
+		return check_domid(request->bind->domid, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION:
 		return check_create_region(request->create_region, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION:

@@ -2,7 +2,6 @@
 #include "proto/frame.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,17 +25,32 @@ void frame_close_fds(struct frame *frame)
 	frame->n_fds = 0;
 }
 
-static void collect_fds(struct frame *frame, struct msghdr *header)
+static void take_sender(struct frame *frame, const struct cmsghdr *c)
+{
+	struct ucred sender;
+	if (c->cmsg_len < CMSG_LEN(sizeof(sender)))
+		return;
+	memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+	frame->has_sender = true;
+	frame->sender_uid = sender.uid;
+	frame->sender_gid = sender.gid;
+	frame->sender_pid = sender.pid;
+}
+
+static void collect_control(struct frame *frame, struct msghdr *header)
 {
 	frame->n_fds = 0;
+	frame->has_sender = false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+			take_sender(frame, c);
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (size_t i = 0; i < n; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			/* The kernel rounds the buffer up, so one more than asked for may fit. */
+			/* The buffer has room for more, where no credentials come. */
 			if (frame->n_fds < MAX_MESSAGE_FDS) {
 				frame->fds[frame->n_fds++] = fd;
 			} else {
@@ -51,7 +65,7 @@ int frame_recv(int socket, struct frame *frame)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(MAX_MESSAGE_FDS * sizeof(int))];
+		char space[CMSG_SPACE(MAX_MESSAGE_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = {frame->bytes, sizeof(frame->bytes)};
 	struct msghdr header = {
@@ -69,7 +83,7 @@ int frame_recv(int socket, struct frame *frame)
 	if (n < 0)
 		return -1;
 
-	collect_fds(frame, &header);
+	collect_control(frame, &header);
 	frame->n_bytes = n;
 	if (n > 0 && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return 1;

@@ -6,6 +6,7 @@
 #define XENVRAM_PROTO_FRAME_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,11 @@ struct frame {
 	size_t n_bytes;
 	int fds[MAX_MESSAGE_FDS]; /* owned by the frame; -1 where taken */
 	unsigned int n_fds;
+	/* Who sent it, by the kernel's word; only on sockets that ask for it (SO_PASSCRED). */
+	bool has_sender;
+	uint32_t sender_uid;
+	uint32_t sender_gid;
+	uint32_t sender_pid;
 };
 
 /*

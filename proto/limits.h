@@ -70,7 +70,9 @@
 #define MIN_REFRESH_INTERVAL_MS 100u
 #define MAX_REFRESH_INTERVAL_MS 86400000u
 
-/* The configuration file, and a line of it. */
+/* The configuration file, a line of it, a list of users or groups in it, and its own path. */
+#define CONFIG_PATH_BYTES     256u
+#define MAX_CONFIG_IDS        32u
 #define MAX_CONFIG_BYTES      65536u
 #define MAX_CONFIG_LINE_BYTES 190u
 

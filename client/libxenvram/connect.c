@@ -14,6 +14,19 @@
 #include "client/libxenvram/connection.h"
 #include "client/libxenvram/own.h"
 
+/* How often a Hello is said whose answer a restart has taken away. */
+#define MAX_HELLOS 5u
+
+/* So that it never blocks, and is nobody else's after an exec. */
+static int prepare_socket(struct xenvram *conn, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return connection_fail(
+			conn, errno, "descriptor %d cannot be used as a socket: %s", fd, strerror(errno));
+	return 0;
+}
+
 static int connect_socket(struct xenvram *conn, const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -39,9 +52,8 @@ static int connect_socket(struct xenvram *conn, const char *path)
 		return connection_fail(
 			conn, os_error, "cannot connect to xenvramd at %s: %s", path, strerror(os_error));
 	}
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return connection_fail(
-			conn, errno, "cannot make the socket non-blocking: %s", strerror(errno));
+	if (prepare_socket(conn, fd) < 0)
+		return -1;
 	conn->socket = own_steal(&fd);
 	return 0;
 }
@@ -81,19 +93,74 @@ static int say_hello(struct xenvram *conn)
 	return 0;
 }
 
-int xenvram_connect(struct xenvram *conn, const char *socket_path)
+static void close_all(struct xenvram *conn)
+{
+	own_close(&conn->socket);
+	own_close(&conn->epoll_fd);
+	own_close(&conn->pending_fd);
+	conn->broken = false;
+}
+
+static int begin(struct xenvram *conn)
 {
 	connection_begin(conn);
 	if (conn->socket >= 0)
 		return connection_fail(conn, EISCONN, "already connected to xenvramd");
-	if (connect_socket(conn, socket_path ? socket_path : XENVRAM_SOCKET_PATH) < 0)
+	return 0;
+}
+
+int xenvram_connect(struct xenvram *conn, const char *socket_path)
+{
+	if (begin(conn) < 0 || connect_socket(conn, socket_path ? socket_path : XENVRAM_SOCKET_PATH) < 0)
 		return -1;
 	if (open_poll_fds(conn) < 0 || say_hello(conn) < 0) {
-		own_close(&conn->socket);
-		own_close(&conn->epoll_fd);
-		own_close(&conn->pending_fd);
-		conn->broken = false;
+		close_all(conn);
 		return -1;
 	}
 	return 0;
+}
+
+/* A restart meanwhile takes the answer away, and the connection cannot be made anew. */
+static int say_hello_persistently(struct xenvram *conn)
+{
+	for (unsigned int i = 0; i < MAX_HELLOS; i++) {
+		if (say_hello(conn) == 0)
+			return 0;
+		if (errno != EAGAIN)
+			break;
+	}
+	return -1;
+}
+
+int xenvram_connect_fd(struct xenvram *conn, int fd)
+{
+	if (begin(conn) < 0 || prepare_socket(conn, fd) < 0)
+		return -1;
+	conn->socket = fd;
+	if (open_poll_fds(conn) < 0 || say_hello_persistently(conn) < 0) {
+		conn->socket = -1; /* the caller's still */
+		close_all(conn);
+		return -1;
+	}
+	return 0;
+}
+
+int xenvram_bind(struct xenvram *conn, uint32_t domid)
+{
+	Xenvram__V1__Bind bind = XENVRAM__V1__BIND__INIT;
+	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
+
+	bind.domid = domid;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_BIND;
+	request.bind = &bind;
+	return call_without_result(conn, &request);
+}
+
+int xenvram_release_fd(struct xenvram *conn)
+{
+	if (connection_begin_connected(conn) < 0)
+		return -1;
+	int fd = own_steal(&conn->socket);
+	close_all(conn);
+	return fd;
 }

@@ -38,7 +38,7 @@
  *   EPROTO      the service sent what is no answer to the question. The connection is given up; later calls
  *               fail with ENOTCONN.
  *   ENOTCONN    not connected, or not any more. Free the connection and make a new one.
- *   EPERM       the service does not let this user do that.
+ *   EPERM       the service does not let this user, or this connection, do that.
  *   ENOMEM      here or there.
  * No other errno is made up: what the service reports is the errno that it found, often the hypervisor's.
  *
@@ -77,12 +77,40 @@ struct xenvram *xenvram_new(const char *client_name);
 
 /*
  * Connects to the service's socket and agrees on a protocol version. NULL is XENVRAM_SOCKET_PATH. Until it
- * has succeeded it may be called again. EISCONN          it had succeeded before ENAMETOOLONG     the path is
- * longer than a socket address can be (107 bytes) EPROTONOSUPPORT  the service speaks no protocol version
- * that this library does and what socket(2) and connect(2) say: ENOENT or ECONNREFUSED when no service is
- * there, EACCES when the socket's mode does not let this user in.
+ * has succeeded it may be called again.
+ *   EISCONN          it had succeeded before
+ *   ENAMETOOLONG     the path is longer than a socket address can be (107 bytes)
+ *   EPROTONOSUPPORT  the service speaks no protocol version that this library does
+ *   EACCES           this user neither administers nor is a domain's device model; the reason names the rule
+ *   ESRCH            a device model's domain is not there (any more)
+ *   EUSERS           this user, or all together, have too many connections open
+ * and what socket(2) and connect(2) say: ENOENT or ECONNREFUSED when no service is there.
  */
 int xenvram_connect(struct xenvram *conn, const char *socket_path);
+
+/*
+ * Has the connection act for this domain alone from now on, whoever holds it: the regions of others are not
+ * there. For administrators (see xenvramd.conf(5)), who hand it to the domain's device model then, which
+ * needs no right of its own to connect. For good, and for this very domain: not for a later one that has the
+ * same domid.
+ *   EPERM   this user may not act for that domain; or the connection is bound to another one already
+ *   EBUSY   the connection has views
+ *   ESRCH   no such domain
+ */
+int xenvram_bind(struct xenvram *conn, uint32_t domid);
+
+/*
+ * Lets go of the connection's socket and returns it, for a device model to go on with: across exec, without
+ * its close-on-exec flag, or by SCM_RIGHTS. Bind it first: what comes through a connection that is not bound
+ * must come from an administrator. conn is as before xenvram_connect(). End its views before.
+ */
+int xenvram_release_fd(struct xenvram *conn);
+
+/*
+ * Goes on with a socket that xenvram_release_fd() returned, in whatever process. Takes fd over when it
+ * succeeds. EISCONN, EPROTONOSUPPORT as xenvram_connect().
+ */
+int xenvram_connect_fd(struct xenvram *conn, int fd);
 
 /*
  * Closes and frees; NULL is allowed. The service ends the connection's subscriptions, never its regions.
@@ -244,7 +272,7 @@ int xenvram_list_domains(
 /* Parts per million of one processor's time. */
 struct xenvram_poll_budget {
 	uint32_t budget_ppm; /* what the polls of all domains together may take */
-	uint32_t used_ppm;   /* what they took lately, measured about once a second */
+	uint32_t used_ppm;   /* what they took lately, measured once a second; 0 if bound */
 	uint32_t share_ppm;  /* what any one domain may take; below the budget when they compete for it */
 };
 

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/broker/admission.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/requests.h"
 #include "daemon/broker/subscription.h"
@@ -20,6 +22,7 @@ struct connection {
 	struct channel *channel;
 	uint64_t id;
 	struct ucred peer; /* as it was when the peer connected */
+	struct binding binding;
 	bool greeted;
 	unsigned int n_in_flight;   /* requests without a reply */
 	unsigned int max_in_flight; /* as it was told in Hello */
@@ -32,9 +35,24 @@ uint64_t connection_id(const struct connection *connection)
 	return connection->id;
 }
 
+int connection_fd(const struct connection *connection)
+{
+	return channel_fd(connection->channel);
+}
+
+const struct ucred *connection_peer(const struct connection *connection)
+{
+	return &connection->peer;
+}
+
 uint32_t connection_uid(const struct connection *connection)
 {
 	return connection->peer.uid;
+}
+
+const struct binding *connection_binding(const struct connection *connection)
+{
+	return &connection->binding;
 }
 
 bool connection_is_greeted(const struct connection *connection)
@@ -45,9 +63,28 @@ bool connection_is_greeted(const struct connection *connection)
 static void keep(struct connection *connection)
 {
 	Xenvram__Internal__ConnectionState state = XENVRAM__INTERNAL__CONNECTION_STATE__INIT;
+	Xenvram__Internal__DomainRef bound = XENVRAM__INTERNAL__DOMAIN_REF__INIT;
 	state.greeted = connection->greeted;
+	if (connection->binding.state == BINDING_BOUND) {
+		bound.domid = connection->binding.domid;
+		bound.uuid = connection->binding.uuid;
+		state.bound = &bound;
+	}
 	supervisor_keep(connection->broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, connection->id,
 		&state.base, channel_fd(connection->channel));
+}
+
+static void update_reading(struct connection *connection)
+{
+	channel_hold(connection->channel, connection->n_in_flight >= connection->max_in_flight ||
+						  connection->binding.state == BINDING_PENDING);
+}
+
+void connection_bind(struct connection *connection, const struct binding *binding)
+{
+	connection->binding = *binding;
+	keep(connection);
+	update_reading(connection);
 }
 
 void connection_set_greeted(struct connection *connection)
@@ -64,6 +101,11 @@ struct connection *connection_find(struct broker *broker, uint64_t id)
 			return connection;
 	}
 	return NULL;
+}
+
+struct connection *connection_next(const struct broker *broker, const struct connection *connection)
+{
+	return connection ? LIST_NEXT(connection, link) : LIST_FIRST(&broker->connections);
 }
 
 /* ---- subscriptions ---- */
@@ -90,6 +132,11 @@ struct subscription *connection_find_subscription(const struct connection *conne
 	return NULL;
 }
 
+unsigned int connection_n_in_flight(const struct connection *connection)
+{
+	return connection->n_in_flight;
+}
+
 unsigned int connection_n_subscriptions(const struct connection *connection)
 {
 	return connection->n_subscriptions;
@@ -114,8 +161,8 @@ static void on_packet(void *owner, struct frame *frame)
 {
 	struct connection *connection = owner;
 
-	if (++connection->n_in_flight >= connection->max_in_flight)
-		channel_hold(connection->channel, true);
+	connection->n_in_flight++;
+	update_reading(connection);
 	requests_handle(connection->broker, connection, frame);
 }
 
@@ -177,8 +224,8 @@ void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__
 	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
 	packet.reply = reply;
 	send_packet(connection, &packet, fds, n_fds);
-	if (connection->n_in_flight-- == connection->max_in_flight)
-		channel_hold(connection->channel, false);
+	connection->n_in_flight--;
+	update_reading(connection);
 }
 
 void asker_fail(struct broker *broker, const struct asker *asker, const struct failure *failure)
@@ -228,8 +275,7 @@ static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
 	return n;
 }
 
-/* A refusal before Hello: an event-like reply to no request, so that the peer can say why. */
-static void refuse(struct connection *connection, const struct failure *failure)
+void connection_refuse(struct connection *connection, const struct failure *failure)
 {
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
@@ -252,20 +298,25 @@ int connection_accept(struct broker *broker, int listening_fd)
 	if (!connection)
 		return -1;
 
+	if (admission_check(broker, connection, &failure) < 0) {
+		connection_refuse(connection, &failure);
+		return 0;
+	}
 	unsigned int of_uid = count_of_uid(broker, connection->peer.uid);
 	unsigned int max =
 		broker->settings.connections - (connection->peer.uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT);
 	if (broker->n_connections > max) {
 		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
 			"%u connections are open, the most allowed to uid %u", max, connection->peer.uid);
-		refuse(connection, &failure);
+		connection_refuse(connection, &failure);
 	} else if (of_uid > broker->settings.connections_per_uid) {
 		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
 			"uid %u has %u connections open, the most allowed", connection->peer.uid,
 			broker->settings.connections_per_uid);
-		refuse(connection, &failure);
+		connection_refuse(connection, &failure);
 	} else {
 		keep(connection);
+		admission_begin(broker, connection);
 	}
 	return 0;
 }
@@ -274,12 +325,24 @@ void connection_inherit(
 	struct broker *broker, uint64_t id, const Xenvram__Internal__ConnectionState *state, int fd)
 {
 	struct connection *connection = add(broker, id, fd);
-	if (connection) {
-		connection->greeted = state->greeted;
-	} else {
+	struct failure failure;
+
+	if (!connection) {
 		log_error("connection %" PRIu64 " is lost: %s", id, strerror(errno));
 		supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, id);
+		return;
 	}
+	connection->greeted = state->greeted;
+	if (state->bound) {
+		connection->binding = (struct binding){.state = BINDING_BOUND, .domid = state->bound->domid};
+		snprintf(
+			connection->binding.uuid, sizeof(connection->binding.uuid), "%s", state->bound->uuid);
+	}
+	/* Other settings may hold than when it was taken. */
+	if (admission_check(broker, connection, &failure) < 0)
+		connection_refuse(connection, &failure);
+	else
+		admission_begin(broker, connection);
 }
 
 void connections_announce_restart(struct broker *broker)

@@ -38,12 +38,14 @@ void listing_regions(
 	Xenvram__V1__RegionInfo infos[MAX_LISTED], *pointers[MAX_LISTED];
 	Xenvram__V1__ListRegionsReply list = XENVRAM__V1__LIST_REGIONS_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	const struct binding *binding = connection_binding(connection_find(broker, asker->connection));
 	const struct region *region;
 
 	list.regions = pointers;
 	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->record.cookie <= request->after_cookie ||
-			(request->by_domid && region->record.domid != request->domid))
+			(request->by_domid && region->record.domid != request->domid) ||
+			!binding_covers(binding, region->record.domid, region->record.uuid))
 			continue;
 		if (list.n_regions == MAX_LISTED) {
 			list.more = true;
@@ -114,14 +116,19 @@ void listing_domains(
 	Xenvram__V1__ListDomainsReply list = XENVRAM__V1__LIST_DOMAINS_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	Xenvram__V1__PollBudget budget = XENVRAM__V1__POLL_BUDGET__INIT;
+	const struct binding *binding = connection_binding(connection_find(broker, asker->connection));
 	struct domain *domain = next_domain(broker, request->more ? request->after_domid + 1 : 0);
 
 	list.domains = pointers;
 	list.budget = &budget;
 	budget.budget_ppm = broker->governor.budget_ppm;
-	budget.used_ppm = broker->governor.used_ppm;
+	/* What others use is not a single domain's business. */
+	if (binding->state == BINDING_NONE)
+		budget.used_ppm = broker->governor.used_ppm;
 	budget.share_ppm = broker->governor.share_ppm;
 	for (; domain; domain = next_domain(broker, domain->domid + 1)) {
+		if (!binding_covers(binding, domain->domid, domain->uuid))
+			continue;
 		if (list.n_domains == MAX_LISTED) {
 			list.more = true;
 			break;

@@ -81,12 +81,14 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 		.owner_uid = owner_uid,
 	};
 
+	/* Of a connection that is bound: the region is for that domain, and no later one with its domid. */
+	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
 	if (region_table_admit(&broker->regions, &record, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
 	struct region *region = region_table_add(&broker->regions, &record, broker->regions.n_slots);
-	struct domain *domain = region ? domain_get(broker, record.domid, "") : NULL;
+	struct domain *domain = region ? domain_get(broker, record.domid, record.uuid) : NULL;
 	if (!domain) {
 		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
 		asker_fail(broker, asker, &failure);
@@ -104,6 +106,11 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 struct region *regions_require(struct broker *broker, const struct asker *asker, uint64_t cookie)
 {
 	struct region *region = region_table_find(&broker->regions, cookie);
+	const struct connection *connection = connection_find(broker, asker->connection);
+	/* Another domain's is answered for like one that does not exist. */
+	if (region && connection &&
+		!binding_covers(connection_binding(connection), region->record.domid, region->record.uuid))
+		region = NULL;
 	if (!region) {
 		struct failure failure;
 		failure_set(&failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,

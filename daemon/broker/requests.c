@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include <string.h>
+
+#include "daemon/broker/admission.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/listing.h"
@@ -21,7 +24,8 @@ static void handle_hello(struct broker *broker, struct connection *connection, c
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	struct failure failure;
 
-	if (connection_is_greeted(connection)) {
+	/* A connection that is bound may have come into other hands. */
+	if (connection_is_greeted(connection) && connection_binding(connection)->state == BINDING_NONE) {
 		failure_set(&failure, XENVRAM__V1__STATUS__INVALID, EPROTO, "a second Hello");
 		asker_fail(broker, asker, &failure);
 		connection_close(connection, failure.text);
@@ -151,11 +155,22 @@ static void handle_refresh(struct broker *broker, struct connection *connection,
 		regions_mark(region, asker, NULL, 0);
 }
 
+static void handle_bind(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	admission_bind(broker, connection, asker, request->bind->domid);
+}
+
+/*
+ * Who may: everybody who was let in (admission.c), with a request that comes from whom the connection is for
+ * (check_sender), about the domain that it is bound to, if it is (check_domain, regions_require).
+ */
 typedef void (*handler)(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request);
 
 static const handler handlers[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_HELLO] = handle_hello,
+	[XENVRAM__V1__REQUEST__OPERATION_BIND] = handle_bind,
 	[XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION] = handle_create_region,
 	[XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION] = handle_destroy_region,
 	[XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS] = handle_list_regions,
@@ -167,9 +182,60 @@ static const handler handlers[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_REFRESH] = handle_refresh,
 };
 
-static int check(const struct connection *connection, const Request *request, const struct frame *frame,
-	struct failure *failure)
+/* Does the request name a domain? Asked of the grammar, so that no operation can be forgotten. */
+static bool names_domain(const Request *request, uint32_t *ret_domid)
 {
+	const ProtobufCMessage *operation = &request->hello->base; /* one arm of the union, whichever it is */
+	const ProtobufCFieldDescriptor *domid =
+		protobuf_c_message_descriptor_get_field_by_name(operation->descriptor, "domid");
+
+	if (!domid || (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS &&
+			      !request->list_regions->by_domid))
+		return false;
+	memcpy(ret_domid, (const char *)operation + domid->offset, sizeof(*ret_domid));
+	return true;
+}
+
+/* Cookies are looked at where regions are found: regions_require. */
+static int check_domain(
+	struct broker *broker, const struct binding *binding, const Request *request, struct failure *failure)
+{
+	const struct domain *domain;
+	uint32_t domid;
+
+	if (binding->state == BINDING_NONE || !names_domain(request, &domid))
+		return 0;
+	if (domid != binding->domid)
+		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
+			"the request is about domain %" PRIu32
+			", and this connection is bound to domain %" PRIu32,
+			domid, binding->domid);
+	domain = domain_find(broker, domid);
+	if (domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
+			"domain %" PRIu32 " (%s), which this connection is bound to, is another one now",
+			domid, binding->uuid);
+	return 0;
+}
+
+/* Whatever is asked: may who sent it use this connection? */
+static int check_sender(const struct broker *broker, const struct connection *connection,
+	const struct frame *frame, struct failure *failure)
+{
+	const struct peer sender = {
+		.uid = frame->sender_uid, .pid = frame->sender_pid, .n_gids = 1, .gids = &frame->sender_gid};
+
+	if (connection_binding(connection)->state != BINDING_NONE)
+		return 0;
+	return identity_check_sender(
+		&broker->settings, frame->has_sender ? &sender : NULL, connection_uid(connection), failure);
+}
+
+static int check(struct broker *broker, const struct connection *connection, const Request *request,
+	const struct frame *frame, struct failure *failure)
+{
+	if (check_sender(broker, connection, frame, failure) < 0)
+		return -1;
 	if (frame->n_fds > 0)
 		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EINVAL,
 			"%u file descriptors came with the request, none are taken", frame->n_fds);
@@ -177,7 +243,9 @@ static int check(const struct connection *connection, const Request *request, co
 		request->operation_case != XENVRAM__V1__REQUEST__OPERATION_HELLO)
 		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EPROTO,
 			"the first request of a connection must be Hello");
-	return check_request(request, failure);
+	if (check_request(request, failure) < 0)
+		return -1;
+	return check_domain(broker, connection_binding(connection), request, failure);
 }
 
 void requests_handle(struct broker *broker, struct connection *connection, struct frame *frame)
@@ -190,7 +258,7 @@ void requests_handle(struct broker *broker, struct connection *connection, struc
 		return;
 	}
 	struct asker asker = {connection_id(connection), request->serial};
-	if (check(connection, request, frame, &failure) == 0) {
+	if (check(broker, connection, request, frame, &failure) == 0) {
 		/* check_request knows the operation, so it is in the table. */
 		handlers[request->operation_case](broker, connection, &asker, request);
 	} else {

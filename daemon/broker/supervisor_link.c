@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/broker/admission.h"
 #include "daemon/broker/governor.h"
 #include "daemon/broker/inherit.h"
 #include "daemon/broker/regions.h"
@@ -23,6 +24,17 @@ void supervisor_ready(struct broker *broker)
 	FromBroker message = XENVRAM__INTERNAL__FROM_BROKER__INIT;
 	message.what_case = XENVRAM__INTERNAL__FROM_BROKER__WHAT_READY;
 	message.ready = &nothing;
+	tell(broker, &message, -1);
+}
+
+void supervisor_identify(struct broker *broker, uint64_t connection, uint32_t domid)
+{
+	Xenvram__Internal__Identify identify = XENVRAM__INTERNAL__IDENTIFY__INIT;
+	FromBroker message = XENVRAM__INTERNAL__FROM_BROKER__INIT;
+	identify.connection = connection;
+	identify.domid = domid;
+	message.what_case = XENVRAM__INTERNAL__FROM_BROKER__WHAT_IDENTIFY;
+	message.identify = &identify;
 	tell(broker, &message, -1);
 }
 
@@ -78,7 +90,7 @@ void supervisor_drop_log(struct broker *broker, uint64_t cookie)
 void supervisor_keep(struct broker *broker, Xenvram__Internal__KeptKind kind, uint64_t id,
 	const ProtobufCMessage *state, int fd)
 {
-	uint8_t bytes[64]; /* the states are a few integers each */
+	uint8_t bytes[64 + UUID_BYTES]; /* the states are a few integers each, and a UUID */
 	Xenvram__Internal__Kept kept = XENVRAM__INTERNAL__KEPT__INIT;
 	FromBroker message = XENVRAM__INTERNAL__FROM_BROKER__INIT;
 
@@ -116,6 +128,7 @@ static void take_settings(struct broker *broker, const Xenvram__Internal__Settin
 	}
 	memcpy(&broker->settings, packed->settings.data, sizeof(broker->settings));
 	governor_configure(broker);
+	admission_review(broker);
 }
 
 static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *message, struct frame *frame)
@@ -148,6 +161,9 @@ static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *mes
 		break;
 	case XENVRAM__INTERNAL__TO_BROKER__WHAT_SETTINGS:
 		take_settings(broker, message->settings);
+		break;
+	case XENVRAM__INTERNAL__TO_BROKER__WHAT_IDENTIFIED:
+		admission_identified(broker, message->identified);
 		break;
 	default:
 		log_error("unknown message %d of the supervisor", (int)message->what_case);

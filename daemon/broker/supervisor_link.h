@@ -8,6 +8,8 @@
 /* The channel that the broker was started with. 0, or -1 with errno. */
 int supervisor_link_open(struct broker *broker);
 
+/* Which domain has this domid? Answered to admission_identified. */
+void supervisor_identify(struct broker *broker, uint64_t connection, uint32_t domid);
 void supervisor_ready(struct broker *broker);
 void supervisor_open_worker(struct broker *broker, uint32_t domid, const char *uuid);
 void supervisor_close_worker(struct broker *broker, uint32_t domid);

@@ -276,6 +276,8 @@ bool channel_is_backed_up(const struct channel *channel)
 
 void channel_hold(struct channel *channel, bool held)
 {
+	if (channel->held == held)
+		return;
 	channel->held = held;
 	update_reading(channel);
 }

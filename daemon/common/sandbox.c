@@ -56,6 +56,7 @@ static const int common_calls[] = {
 static const int broker_calls[] = {
 	SCMP_SYS(accept4),
 	SCMP_SYS(getsockopt),
+	SCMP_SYS(getsockname),
 	SCMP_SYS(pipe2),
 	SCMP_SYS(pread64),
 	SCMP_SYS(pwrite64),

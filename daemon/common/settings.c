@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "proto/limits.h"
-
 #define LIMIT(key, field, min, max)                                                                          \
 	{                                                                                                    \
 		"limits", key, offsetof(struct settings, field), min, max, max, false                        \

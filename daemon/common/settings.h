@@ -10,7 +10,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/limits.h"
+
+/* Users or groups. */
+struct id_list {
+	uint32_t n;
+	uint32_t ids[MAX_CONFIG_IDS];
+};
+
 struct settings {
+	char file[CONFIG_PATH_BYTES]; /* where it is set, for those who are refused something */
+	/* [access] */
+	uint32_t own_uid; /* of the daemon: an administrator, besides root */
+	struct id_list admin_uids;
+	struct id_list admin_gids;
+	uint32_t domain_uid_base; /* the device model of domain N is this + N; 0: there is no such range */
 	/* [limits]: proto/limits.h has the most that each can be, which it is unless it is set lower */
 	uint32_t connections;
 	uint32_t connections_per_uid;

@@ -14,6 +14,18 @@
 
 #define MAX_SENTENCE_BYTES 512
 
+struct parser;
+
+/* A setting that is no mere number. */
+struct word {
+	const char *section;
+	const char *key;
+	void (*set)(struct parser *parser, const char *key, const char *value);
+};
+
+#define N_WORDS 3
+static const struct word words[N_WORDS];
+
 struct parser {
 	const struct config_reader *reader;
 	const char *next; /* what the library has not been given yet */
@@ -21,7 +33,9 @@ struct parser {
 	unsigned int line; /* the one that it was given last */
 	unsigned int n_faults;
 	struct settings settings;
-	unsigned int seen_in[SETTINGS_N_NUMBERS]; /* the line that sets it, 0 for none */
+	/* The line that sets it, 0 for none. */
+	unsigned int number_seen_in[SETTINGS_N_NUMBERS];
+	unsigned int word_seen_in[N_WORDS];
 };
 
 __attribute__((format(printf, 2, 3))) static void complain(struct parser *parser, const char *format, ...)
@@ -50,6 +64,10 @@ static bool is_section(const char *name, size_t n_bytes)
 	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
 		const char *section = settings_numbers[i].section;
 		if (strlen(section) == n_bytes && memcmp(section, name, n_bytes) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < N_WORDS; i++) {
+		if (strlen(words[i].section) == n_bytes && memcmp(words[i].section, name, n_bytes) == 0)
 			return true;
 	}
 	return false;
@@ -128,18 +146,116 @@ static void set_number(struct parser *parser, const struct setting *setting, con
 		text, setting->may_be_0 ? "0 or " : "", setting->min, setting->max);
 }
 
+/* A user or group, by name or number. */
+static bool find_id(struct parser *parser, const char *key, bool group, const char *text, uint32_t *ret_id)
+{
+	const struct config_reader *reader = parser->reader;
+	uint64_t number;
+
+	if (isdigit((unsigned char)*text)) {
+		if (parse_number(text, &number) && number < UINT32_MAX) {
+			*ret_id = number;
+			return true;
+		}
+		complain(parser, "%s has \"%s\", which is no name and no number from 0 to %" PRIu32, key,
+			text, UINT32_MAX - 1);
+		return false;
+	}
+	if (group ? reader->find_group(reader->data, text, ret_id)
+		  : reader->find_user(reader->data, text, ret_id))
+		return true;
+	complain(parser, "%s has \"%s\", and there is no such %s", key, text, group ? "group" : "user");
+	return false;
+}
+
+static void set_ids(
+	struct parser *parser, const char *key, bool group, const char *value, struct id_list *ret_list)
+{
+	char names[MAX_CONFIG_LINE_BYTES + 1], *rest = names;
+
+	*ret_list = (struct id_list){0};
+	snprintf(names, sizeof(names), "%s", value);
+	for (char *name; (name = strtok_r(rest, ", \t", &rest));) {
+		uint32_t id;
+		if (!find_id(parser, key, group, name, &id))
+			continue;
+		if (ret_list->n == MAX_CONFIG_IDS) {
+			complain(parser, "%s has more than %u names", key, MAX_CONFIG_IDS);
+			return;
+		}
+		ret_list->ids[ret_list->n++] = id;
+	}
+}
+
+static void set_admin_users(struct parser *parser, const char *key, const char *value)
+{
+	set_ids(parser, key, false, value, &parser->settings.admin_uids);
+}
+
+static void set_admin_groups(struct parser *parser, const char *key, const char *value)
+{
+	set_ids(parser, key, true, value, &parser->settings.admin_gids);
+}
+
+/* Domain 1 to the last one have a uid each above it, and none of them is root or no uid at all. */
+static void set_domain_uid_base(struct parser *parser, const char *key, const char *value)
+{
+	static const uint32_t max = UINT32_MAX - 1 - MAX_DOMID;
+	uint32_t uid;
+
+	parser->settings.domain_uid_base = 0;
+	if (strcmp(value, "none") == 0 || !find_id(parser, key, false, value, &uid))
+		return;
+	if (uid == 0 || uid > max)
+		complain(parser, "%s is uid %" PRIu32 "; 1 to %" PRIu32 " is allowed", key, uid, max);
+	else
+		parser->settings.domain_uid_base = uid;
+}
+
+static const struct word words[N_WORDS] = {
+	{"access", "admin-users", set_admin_users},
+	{"access", "admin-groups", set_admin_groups},
+	{"access", "domain-uid-base", set_domain_uid_base},
+};
+
+/* Without a word of them in the file, and whether or not they exist. */
+static void set_usual_names(struct parser *parser)
+{
+	const struct config_reader *reader = parser->reader;
+	struct settings *settings = &parser->settings;
+	uint32_t id;
+
+	if (reader->find_group(reader->data, "xenvram", &id))
+		settings->admin_gids = (struct id_list){1, {id}};
+	if (reader->find_user(reader->data, "xen-qemuuser-range-base", &id) && id > 0 &&
+		id <= UINT32_MAX - 1 - MAX_DOMID)
+		settings->domain_uid_base = id;
+}
+
+static void note_seen(struct parser *parser, const char *key, unsigned int *seen_in)
+{
+	if (*seen_in)
+		complain(parser, "%s is set already, in line %u", key, *seen_in);
+	*seen_in = parser->line;
+}
+
 /* Called for each key with a value. */
 static int on_value(void *data, const char *section, const char *key, const char *value)
 {
 	struct parser *parser = data;
 
+	for (size_t i = 0; i < N_WORDS; i++) {
+		if (strcmp(words[i].section, section) != 0 || strcmp(words[i].key, key) != 0)
+			continue;
+		note_seen(parser, key, &parser->word_seen_in[i]);
+		words[i].set(parser, key, value);
+		return 1;
+	}
 	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
 		const struct setting *setting = &settings_numbers[i];
 		if (strcmp(setting->section, section) != 0 || strcmp(setting->key, key) != 0)
 			continue;
-		if (parser->seen_in[i])
-			complain(parser, "%s is set already, in line %u", key, parser->seen_in[i]);
-		parser->seen_in[i] = parser->line;
+		note_seen(parser, key, &parser->number_seen_in[i]);
 		set_number(parser, setting, value);
 		return 1;
 	}
@@ -160,7 +276,7 @@ static void check_together(struct parser *parser)
 		return;
 	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
 		if (settings_numbers[i].offset == offsetof(struct settings, queued_bytes))
-			parser->line = parser->seen_in[i];
+			parser->line = parser->number_seen_in[i];
 	}
 	complain(parser,
 		"queued-bytes is %" PRIu32
@@ -175,6 +291,8 @@ int config_parse(
 	struct parser parser = {.reader = reader, .next = text, .end = text + n_bytes};
 
 	settings_init(&parser.settings);
+	snprintf(parser.settings.file, sizeof(parser.settings.file), "%s", reader->file);
+	set_usual_names(&parser);
 	if (n_bytes > MAX_CONFIG_BYTES) {
 		complain(
 			&parser, "the file has %zu bytes, at most %u are allowed", n_bytes, MAX_CONFIG_BYTES);

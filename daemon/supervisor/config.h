@@ -5,16 +5,20 @@
 
 #include "daemon/common/settings.h"
 
-/* Who hears what is wrong with the file: a sentence that begins with "FILE:LINE: ". */
+/* What the file is read with. */
 struct config_reader {
 	const char *file; /* its name, for the sentences */
+	/* Hears what is wrong: a sentence that begins with "FILE:LINE: ". */
 	void (*complain)(void *data, const char *sentence);
+	/* The id of a user or group; false when there is none of that name. */
+	bool (*find_user)(void *data, const char *name, uint32_t *ret_id);
+	bool (*find_group)(void *data, const char *name, uint32_t *ret_id);
 	void *data;
 };
 
 /*
- * What the file does not name is as settings_init has it. 0, or -1 when anything was wrong: every fault has
- * then been complained about, and *ret_settings is untouched.
+ * What the file does not name is as xenvramd.conf(5) has it. 0, or -1 when anything was wrong: every fault
+ * has then been complained about, and *ret_settings is untouched.
  */
 int config_parse(
 	const struct config_reader *reader, const char *text, size_t n_bytes, struct settings *ret_settings);

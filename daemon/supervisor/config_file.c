@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <string.h>
 
 #include "daemon/common/fd.h"
@@ -14,6 +16,24 @@ static void on_fault(void *data, const char *sentence)
 {
 	(void)data;
 	log_error("%s", sentence);
+}
+
+static bool find_user(void *data, const char *name, uint32_t *ret_id)
+{
+	const struct passwd *entry = getpwnam(name);
+	(void)data;
+	if (entry)
+		*ret_id = entry->pw_uid;
+	return entry != NULL;
+}
+
+static bool find_group(void *data, const char *name, uint32_t *ret_id)
+{
+	const struct group *entry = getgrnam(name);
+	(void)data;
+	if (entry)
+		*ret_id = entry->gr_gid;
+	return entry != NULL;
 }
 
 /* Up to size bytes; their number, or -1 with errno. */
@@ -33,19 +53,19 @@ static ssize_t read_all(int fd, char *text, size_t size)
 
 int config_file_read(const char *path, struct settings *ret_settings)
 {
-	const struct config_reader reader = {path ? path : XENVRAM_CONFIG_PATH, on_fault, NULL};
+	const struct config_reader reader = {
+		path ? path : XENVRAM_CONFIG_PATH, on_fault, find_user, find_group, NULL};
 	/* One more than is allowed, so that too much is seen to be too much. */
 	char text[MAX_CONFIG_BYTES + 1];
 
 	_cleanup_close_ int fd = open(reader.file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0 && errno == ENOENT && !path) {
-		settings_init(ret_settings);
-		return 0;
-	}
-	ssize_t n_bytes = fd < 0 ? -1 : read_all(fd, text, sizeof(text));
+	ssize_t n_bytes = fd >= 0 ? read_all(fd, text, sizeof(text)) : errno == ENOENT && !path ? 0 : -1;
 	if (n_bytes < 0) {
 		log_error("cannot read the configuration file %s: %s", reader.file, strerror(errno));
 		return -1;
 	}
-	return config_parse(&reader, text, n_bytes, ret_settings);
+	if (config_parse(&reader, text, n_bytes, ret_settings) < 0)
+		return -1;
+	ret_settings->own_uid = geteuid();
+	return 0;
 }

@@ -77,7 +77,7 @@ static int make_socket(struct listener *listener, const char *directory)
 		return fail("cannot make the socket", address.sun_path);
 	listener->fds[listener->n_fds++] = fd;
 
-	mode_t old_mask = umask(0117);
+	mode_t old_mask = umask(0111);
 	int bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(old_mask);
 	if (bound < 0 || listen(fd, SOMAXCONN) < 0)
@@ -107,9 +107,19 @@ static int take_from_systemd(struct listener *listener)
 	return 0;
 }
 
-int listener_open(struct listener *listener, const char *socket_dir)
+/* Every packet then comes with the ids of its sender: connections have it from the socket they come from. */
+static int ask_for_senders(const struct listener *listener)
 {
-	*listener = (struct listener)LISTENER_NONE;
+	static const int on = 1;
+	for (unsigned int i = 0; i < listener->n_fds; i++) {
+		if (setsockopt(listener->fds[i], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+			return fail("cannot ask for the senders of", "packets");
+	}
+	return 0;
+}
+
+static int open_all(struct listener *listener, const char *socket_dir)
+{
 	if (!socket_dir) {
 		const char *directory = getenv("RUNTIME_DIRECTORY");
 		if (!directory) {
@@ -121,6 +131,12 @@ int listener_open(struct listener *listener, const char *socket_dir)
 	if (mkdir(socket_dir, 0755) < 0 && errno != EEXIST)
 		return fail("cannot make the directory", socket_dir);
 	return open_directory(listener, socket_dir) < 0 ? -1 : make_socket(listener, socket_dir);
+}
+
+int listener_open(struct listener *listener, const char *socket_dir)
+{
+	*listener = (struct listener)LISTENER_NONE;
+	return open_all(listener, socket_dir) < 0 ? -1 : ask_for_senders(listener);
 }
 
 void listener_close(struct listener *listener)

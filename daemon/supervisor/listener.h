@@ -20,7 +20,8 @@ struct listener {
 	}
 
 /*
- * With socket_dir: makes DIR (mode 0755) if need be and DIR/xenvram.sock (mode 0660). Without: takes what
+ * With socket_dir: makes DIR (mode 0755) if need be and DIR/xenvram.sock (mode 0666: who may use it
+ * is decided when a client connects). Without: takes what
  * systemd passed; the directory is $RUNTIME_DIRECTORY. Locks it, waiting
  * for the roles of a dead supervisor to end, and opens the journal there, mode 0600. 0, or -1 with the
  * reason in the log.

@@ -176,6 +176,50 @@ static void drop_log(struct supervisor *supervisor, uint64_t cookie)
 	log_file_free(log, REGION_LOG_GONE);
 }
 
+/* Why there is none of this domid that could be acted for; by errno as xenstore_domain_uuid has it. */
+static const char *no_identity(int error)
+{
+	switch (error) {
+	case EPERM:
+		return "is this host's own";
+	case ESRCH:
+		return "does not exist";
+	case ENOENT:
+		return "has no UUID in xenstore (/local/domain/<domid>/vm)";
+	default:
+		return "cannot be looked up in xenstore";
+	}
+}
+
+static void identify(struct supervisor *supervisor, const Xenvram__Internal__Identify *question)
+{
+	Xenvram__Internal__Failure failure = XENVRAM__INTERNAL__FAILURE__INIT;
+	Xenvram__Internal__Identify answer = XENVRAM__INTERNAL__IDENTIFY__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+	char uuid[UUID_BYTES];
+	int error = 0;
+
+	if (question->domid == 0)
+		error = EPERM;
+	else if (xenstore_domain_uuid(supervisor->xenstore, question->domid, uuid) < 0)
+		error = errno;
+	answer.connection = question->connection;
+	answer.domid = question->domid;
+	if (error) {
+		failure.status = error == ESRCH || error == ENOENT ? XENVRAM__V1__STATUS__NO_DOMAIN
+				 : error == EPERM                  ? XENVRAM__V1__STATUS__UNSUPPORTED_DOMAIN
+								   : XENVRAM__V1__STATUS__INTERNAL;
+		failure.os_error = error;
+		failure.message = (char *)no_identity(error);
+		answer.failure = &failure;
+	} else {
+		answer.uuid = uuid;
+	}
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_IDENTIFIED;
+	message.identified = &answer;
+	tell(supervisor, &message, NULL, 0);
+}
+
 static void handle(
 	struct supervisor *supervisor, const Xenvram__Internal__FromBroker *message, struct frame *frame)
 {
@@ -203,6 +247,9 @@ static void handle(
 		break;
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_DROP_LOG:
 		drop_log(supervisor, message->drop_log->cookie);
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_IDENTIFY:
+		identify(supervisor, message->identify);
 		break;
 	default:
 		log_error("unknown message %d of the broker", (int)message->what_case);

@@ -16,10 +16,18 @@ static void on_fault(void *data, const char *sentence)
 	++*n_faults;
 }
 
+/* Some are there, some are not. */
+static bool find_id(void *data, const char *name, uint32_t *ret_id)
+{
+	(void)data;
+	*ret_id = *name;
+	return *name & 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned int n_faults = 0;
-	const struct config_reader reader = {"fuzz", on_fault, &n_faults};
+	const struct config_reader reader = {"fuzz", on_fault, find_id, find_id, &n_faults};
 	struct settings settings;
 
 	if ((config_parse(&reader, (const char *)data, size, &settings) < 0) != (n_faults > 0))

@@ -22,6 +22,10 @@ class Failed(Exception):
         self.message = reply.message
 
 
+class Refused(Failed):
+    """A reply to no request: the daemon does not want the connection."""
+
+
 class Restarted(Exception):
     """The daemon's broker was replaced while the request was under way."""
 
@@ -45,10 +49,12 @@ class Subscription:
 class Connection:
     """The bare socket: packets in and out, nothing else is assumed."""
 
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, path, fd=None):
+        """Connects; or goes on with a connection that somebody else has made."""
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fd)
         self.socket.settimeout(20)
-        self.socket.connect(path)
+        if fd is None:
+            self.socket.connect(path)
         self.last_serial = 0
 
     def fileno(self):
@@ -113,15 +119,23 @@ class Connection:
 class Client(Connection):
     """A connection that has said Hello, with a call for each operation."""
 
-    def __init__(self, path, name="integration"):
-        super().__init__(path)
+    def __init__(self, path, name="integration", fd=None):
+        super().__init__(path, fd)
         self.events = []
         self.pending = {}
         self.replies = {}
-        self.hello = self.call("hello", pb.Hello(version_min=1, version_max=1, client=name)).hello
+        try:
+            self.hello = self.call("hello", pb.Hello(version_min=1, version_max=1, client=name)).hello
+        except BaseException:
+            self.close()
+            raise
 
     def start(self, operation, message):
-        serial = self.send(operation, message)
+        try:
+            serial = self.send(operation, message)
+        except BrokenPipeError:
+            while True:  # until it raises what the daemon had to say
+                self.dispatch(20)
         self.pending[serial] = operation
         return serial
 
@@ -135,6 +149,8 @@ class Client(Connection):
                 self.pending.clear()
             return
         serial = packet.reply.serial
+        if serial == 0:
+            raise Refused(packet.reply)
         if serial in self.pending:
             del self.pending[serial]
             self.replies[serial] = (packet.reply, fds)
@@ -189,6 +205,9 @@ class Client(Connection):
             pass
 
     # ---- operations ----
+
+    def bind(self, domid):
+        return self.call("bind", pb.Bind(domid=domid))
 
     def create(self, domid, vram, backing, nr_pages, timeout=20, **more):
         message = pb.CreateRegion(

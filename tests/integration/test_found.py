@@ -171,8 +171,9 @@ class Strangers(FoundTest):
     def add_stranger(self):
         """Another domain 1. By somebody else's doing it has pages and a pin where the dead one had them."""
         self.stranger = self.add_domain(1)
-        other = Daemon(self.build, self.host, os.path.join(self.directory, "other"))
-        os.mkdir(os.path.dirname(other.directory))
+        directory = os.path.join(self.directory, "other")
+        os.mkdir(directory)
+        other = Daemon(self.build, self.host, directory)
         self.addCleanup(other.end)
         other.start()
         with protocol.Client(other.socket) as client:

@@ -57,6 +57,77 @@ static void nothing_can_be_done_unconnected(void **state)
 	assert_null_with(xenvram_new(long_name), EINVAL);
 }
 
+/* ---- handing over ---- */
+
+static void script_hand_over(struct fake_daemon *daemon, void *data)
+{
+	const Xenvram__V1__Request *request = fake_daemon_next(daemon);
+	uint32_t *domid = data;
+	Xenvram__V1__HelloReply hello = XENVRAM__V1__HELLO_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	if (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_BIND)
+		*domid = request->bind->domid;
+	fake_daemon_ok(daemon);
+	/* The next one's Hello is answered only after a restart, and another one. */
+	fake_daemon_next(daemon);
+	fake_daemon_restarted(daemon);
+	request = fake_daemon_next(daemon);
+	if (request->operation_case != XENVRAM__V1__REQUEST__OPERATION_HELLO)
+		*domid = 0;
+	hello.version = PROTOCOL_VERSION_MAX;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_HELLO;
+	reply.hello = &hello;
+	fake_daemon_reply(daemon, &reply, NULL, 0);
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+}
+
+static void a_connection_is_handed_over(void **state)
+{
+	unsigned int n_open = count_open_fds();
+	uint32_t domid = 0;
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_hand_over, &domid);
+	assert_int_equal(xenvram_bind(conn, 7), 0);
+	assert_int_equal(domid, 7);
+	int fd = xenvram_release_fd(conn);
+	assert_true(fd >= 0);
+	assert_fails(xenvram_destroy_region(conn, 1), ENOTCONN);
+	assert_fails(xenvram_release_fd(conn), ENOTCONN);
+
+	/* As it may come out of an exec. */
+	assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	struct xenvram *heir = xenvram_new("heir");
+	assert_non_null(heir);
+	assert_int_equal(xenvram_connect_fd(heir, fd), 0);
+	assert_int_equal(domid, 7);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_fails(xenvram_connect_fd(heir, fd), EISCONN);
+	assert_int_equal(xenvram_destroy_region(heir, 1), 0);
+	xenvram_free(heir);
+	fake_daemon_disconnect(&peer, conn);
+	assert_int_equal(count_open_fds(), n_open);
+}
+
+static void what_is_no_connection_stays_its_owners(void **state)
+{
+	(void)state;
+	struct xenvram *conn = xenvram_new(NULL);
+	int fds[2];
+	assert_non_null(conn);
+	assert_fails(xenvram_connect_fd(conn, -1), EBADF);
+	assert_int_equal(pipe(fds), 0);
+	assert_fails(xenvram_connect_fd(conn, fds[0]), ENOTSOCK);
+	assert_true(fd_is_open(fds[0]));
+	assert_fails(xenvram_fd(conn), ENOTCONN);
+	close(fds[0]);
+	close(fds[1]);
+	xenvram_free(conn);
+}
+
 /* ---- regions ---- */
 
 static void script_regions(struct fake_daemon *daemon, void *data)
@@ -297,6 +368,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_connection_is_made_once),
 		cmocka_unit_test(nothing_can_be_done_unconnected),
+		cmocka_unit_test(a_connection_is_handed_over),
+		cmocka_unit_test(what_is_no_connection_stays_its_owners),
 		cmocka_unit_test(regions_are_created_and_destroyed),
 		cmocka_unit_test(lists_are_paged),
 		cmocka_unit_test(snapshots_are_taken),

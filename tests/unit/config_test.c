@@ -22,9 +22,40 @@ static void on_fault(void *data, const char *sentence)
 	snprintf(faults->sentences[faults->n++], sizeof(faults->sentences[0]), "%s", sentence);
 }
 
+/* The users and groups of a host. */
+struct name {
+	const char *name;
+	uint32_t id;
+};
+
+static const struct name *users, *groups;
+
+static bool find(const struct name *names, const char *wanted, uint32_t *ret_id)
+{
+	for (; names && names->name; names++) {
+		if (strcmp(names->name, wanted) == 0) {
+			*ret_id = names->id;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_user(void *data, const char *name, uint32_t *ret_id)
+{
+	assert_non_null(data);
+	return find(users, name, ret_id);
+}
+
+static bool find_group(void *data, const char *name, uint32_t *ret_id)
+{
+	assert_non_null(data);
+	return find(groups, name, ret_id);
+}
+
 static int parse_bytes(const char *text, size_t n_bytes, struct settings *settings, struct faults *faults)
 {
-	const struct config_reader reader = {"test.conf", on_fault, faults};
+	const struct config_reader reader = {"test.conf", on_fault, find_user, find_group, faults};
 	struct settings before;
 
 	memset(settings, 0x5a, sizeof(*settings));
@@ -76,6 +107,10 @@ static void test_nothing_set(void **state)
 	assert_int_equal(settings.queued_bytes, MAX_QUEUED_BYTES);
 	assert_int_equal(settings.poll_budget_percent, DEFAULT_POLL_BUDGET_PERCENT);
 	assert_int_equal(settings.refresh_interval_ms, 0);
+	assert_string_equal(settings.file, "test.conf");
+	assert_int_equal(settings.admin_uids.n, 0);
+	assert_int_equal(settings.admin_gids.n, 0);
+	assert_int_equal(settings.domain_uid_base, 0);
 }
 
 static void test_forms(void **state)
@@ -172,6 +207,91 @@ static void test_faults_are_all_named(void **state)
 		});
 }
 
+static int set_names(void **state)
+{
+	static const struct name host_users[] = {{"alice", 1000}, {"bob", 1001}, {"root", 0},
+		{"last", UINT32_MAX - 1}, {"xen-qemuuser-range-base", 131072}, {NULL, 0}};
+	static const struct name host_groups[] = {{"xenvram", 990}, {"wheel", 10}, {NULL, 0}};
+	(void)state;
+	users = host_users;
+	groups = host_groups;
+	return 0;
+}
+
+static int forget_names(void **state)
+{
+	(void)state;
+	users = groups = NULL;
+	return 0;
+}
+
+static void test_usual_names(void **state)
+{
+	(void)state;
+	struct settings settings = parse("");
+	assert_int_equal(settings.admin_uids.n, 0);
+	assert_int_equal(settings.admin_gids.n, 1);
+	assert_int_equal(settings.admin_gids.ids[0], 990);
+	assert_int_equal(settings.domain_uid_base, 131072);
+	/* Others in their place, not beside them. */
+	settings = parse("[access]\nadmin-groups =\ndomain-uid-base = none\n");
+	assert_int_equal(settings.admin_gids.n, 0);
+	assert_int_equal(settings.domain_uid_base, 0);
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	struct settings settings = parse("[access]\nadmin-users = alice, 7 bob,,\t4294967294\n"
+					 "admin-groups = wheel 0\ndomain-uid-base = bob\n");
+	assert_int_equal(settings.admin_uids.n, 4);
+	assert_int_equal(settings.admin_uids.ids[0], 1000);
+	assert_int_equal(settings.admin_uids.ids[1], 7);
+	assert_int_equal(settings.admin_uids.ids[2], 1001);
+	assert_int_equal(settings.admin_uids.ids[3], UINT32_MAX - 1);
+	assert_int_equal(settings.admin_gids.n, 2);
+	assert_int_equal(settings.admin_gids.ids[0], 10);
+	assert_int_equal(settings.admin_gids.ids[1], 0);
+	assert_int_equal(settings.domain_uid_base, 1001);
+	assert_int_equal(parse("[access]\ndomain-uid-base = 4294934543").domain_uid_base, 4294934543u);
+}
+
+static void test_names_that_are_none(void **state)
+{
+	(void)state;
+	assert_faults("[access]\nadmin-users = alice mallory 4294967295\nadmin-groups = alice\n",
+		(const char *const[]){
+			"test.conf:2: admin-users has \"mallory\", and there is no such user",
+			"test.conf:2: admin-users has \"4294967295\", which is no name and no number from 0 "
+			"to "
+			"4294967294",
+			"test.conf:3: admin-groups has \"alice\", and there is no such group",
+			NULL,
+		});
+	assert_fault(
+		"[access]\nadmin-users = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 "
+		"26 27 28 29 30 31 32 33 34\n",
+		"test.conf:2: admin-users has more than 32 names");
+	assert_fault("[access]\nadmin-users =\nadmin-users = alice\n",
+		"test.conf:3: admin-users is set already, in line 2");
+}
+
+static void test_uid_base(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"root", "0", "last", "4294934544"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct settings settings;
+		struct faults faults;
+		char text[128];
+		snprintf(text, sizeof(text), "[access]\ndomain-uid-base = %s\n", bad[i]);
+		assert_int_equal(parse_bytes(text, strlen(text), &settings, &faults), -1);
+		assert_non_null(strstr(faults.sentences[0], "; 1 to 4294934543 is allowed"));
+	}
+	assert_fault("[access]\ndomain-uid-base =\n",
+		"test.conf:2: domain-uid-base has \"\", and there is no such user");
+}
+
 static void test_together(void **state)
 {
 	(void)state;
@@ -238,7 +358,7 @@ static void test_installed_file(void **state)
 			uncommented[n++] = *c;
 	}
 	uncommented[n] = '\0';
-	assert_int_equal(n_keys, SETTINGS_N_NUMBERS);
+	assert_int_equal(n_keys, SETTINGS_N_NUMBERS + 3);
 	const struct settings settings = parse(uncommented), without = parse("");
 	assert_memory_equal(&settings, &without, sizeof(settings));
 	assert_memory_equal(&defaults, &without, sizeof(defaults));
@@ -253,10 +373,14 @@ int main(void)
 		cmocka_unit_test(test_zero_is_off),
 		cmocka_unit_test(test_what_is_no_number),
 		cmocka_unit_test(test_faults_are_all_named),
+		cmocka_unit_test_setup_teardown(test_usual_names, set_names, forget_names),
+		cmocka_unit_test_setup_teardown(test_names, set_names, forget_names),
+		cmocka_unit_test_setup_teardown(test_names_that_are_none, set_names, forget_names),
+		cmocka_unit_test_setup_teardown(test_uid_base, set_names, forget_names),
 		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_odd_bytes),
 		cmocka_unit_test(test_long),
-		cmocka_unit_test(test_installed_file),
+		cmocka_unit_test_setup_teardown(test_installed_file, set_names, forget_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,32 @@ static void test_descriptors(void **state)
 	frame_close_fds(&frame); /* again: nothing */
 }
 
+static void test_sender(void **state)
+{
+	struct link *link = *state;
+	static const int on = 1;
+	const int fds[MAX_MESSAGE_FDS] = {link->theirs, link->theirs, link->theirs, link->theirs};
+
+	frame.has_sender = true;
+	assert_int_equal(frame_send(link->theirs, "x", 1, NULL, 0), 0);
+	assert_int_equal(frame_recv(link->ours, &frame), 1);
+	assert_false(frame.has_sender);
+
+	assert_int_equal(setsockopt(link->ours, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+	assert_int_equal(frame_send(link->theirs, "x", 1, fds, MAX_MESSAGE_FDS), 0);
+	assert_int_equal(frame_recv(link->ours, &frame), 1);
+	assert_true(frame.has_sender);
+	assert_int_equal(frame.sender_uid, getuid());
+	assert_int_equal(frame.sender_gid, getgid());
+	assert_int_equal(frame.sender_pid, getpid());
+	assert_int_equal(frame.n_fds, MAX_MESSAGE_FDS);
+	frame_close_fds(&frame);
+
+	raw_packet_send(link->theirs, 1, SURPLUS_FDS);
+	assert_fails(frame_recv(link->ours, &frame), EBADMSG);
+	assert_int_equal(count_open_fds(), link->n_open);
+}
+
 static void test_longest_packet(void **state)
 {
 	struct link *link = *state;
@@ -317,6 +343,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_there, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_peer_closed, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_descriptors, open_link, close_link),
+		cmocka_unit_test_setup_teardown(test_sender, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_longest_packet, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_truncated_packet, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_too_many_descriptors, open_link, close_link),

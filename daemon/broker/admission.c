@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/admission.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/supervisor_link.h"
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+
+/* The path is what this build listens on, or what systemd was told to. */
+static void get_socket_path(int fd, char *ret_path, size_t size)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_un local;
+	} address = {0};
+	socklen_t length = sizeof(address.local) - 1;
+
+	if (getsockname(fd, &address.any, &length) < 0 || !address.local.sun_path[0])
+		snprintf(ret_path, size, "this socket");
+	else
+		snprintf(ret_path, size, "%s", address.local.sun_path);
+}
+
+static size_t get_groups(const struct connection *connection, uint32_t groups[MAX_PEER_GROUPS])
+{
+	socklen_t n_bytes = MAX_PEER_GROUPS * sizeof(groups[0]);
+
+	if (getsockopt(connection_fd(connection), SOL_SOCKET, SO_PEERGROUPS, groups, &n_bytes) == 0)
+		return n_bytes / sizeof(groups[0]);
+	log_warning("the groups of uid %u are not known (%s): its primary one alone counts",
+		connection_uid(connection), strerror(errno));
+	groups[0] = connection_peer(connection)->gid;
+	return 1;
+}
+
+static enum identity_kind identify(
+	const struct broker *broker, const struct connection *connection, uint32_t *ret_domid)
+{
+	uint32_t groups[MAX_PEER_GROUPS + 1];
+	size_t n_groups = get_groups(connection, groups);
+	/* The primary one need not be among them. */
+	groups[n_groups] = connection_peer(connection)->gid;
+	const struct peer peer = {.uid = connection_uid(connection), .n_gids = n_groups + 1, .gids = groups};
+	return identity_of(&broker->settings, &peer, ret_domid);
+}
+
+int admission_check(struct broker *broker, const struct connection *connection, struct failure *failure)
+{
+	const struct binding *binding = connection_binding(connection);
+	const struct peer peer = {.uid = connection_uid(connection)};
+	char path[sizeof(struct sockaddr_un)];
+	uint32_t domid = 0;
+
+	enum identity_kind kind = identify(broker, connection, &domid);
+	if (kind == IDENTITY_ADMINISTRATOR)
+		return 0;
+	/* What was bound, or is being, by a uid that says something else now? */
+	if (kind == IDENTITY_DEVICE_MODEL && (!*binding->uuid || binding->domid == domid))
+		return 0;
+	if (kind == IDENTITY_DEVICE_MODEL)
+		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
+			"uid %u is the device model of domain %u now, and this connection is bound to domain "
+			"%u",
+			peer.uid, domid, binding->domid);
+	get_socket_path(connection_fd(connection), path, sizeof(path));
+	return identity_refuse(&broker->settings, &peer, path, failure);
+}
+
+void admission_begin(struct broker *broker, struct connection *connection)
+{
+	uint32_t domid;
+
+	if (connection_binding(connection)->state == BINDING_BOUND ||
+		identify(broker, connection, &domid) != IDENTITY_DEVICE_MODEL)
+		return;
+	connection_bind(connection, &(struct binding){.state = BINDING_PENDING, .domid = domid});
+	supervisor_identify(broker, connection_id(connection), domid);
+}
+
+void admission_bind(
+	struct broker *broker, struct connection *connection, const struct asker *asker, uint32_t domid)
+{
+	const struct binding *binding = connection_binding(connection);
+	struct failure failure;
+
+	if (binding->state == BINDING_BOUND) {
+		/* To this very domain, or the request would have been refused. */
+		Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+		asker_reply(broker, asker, &reply, NULL, 0);
+		return;
+	}
+	/* What they bring might be another domain's. */
+	unsigned int n_requests = connection_n_in_flight(connection) - 1;
+	unsigned int n_subscriptions = connection_n_subscriptions(connection);
+	if (n_requests > 0 || n_subscriptions > 0) {
+		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
+			"the connection has %u other requests under way and %u subscriptions; it must have "
+			"none to be "
+			"bound",
+			n_requests, n_subscriptions);
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	connection_bind(connection,
+		&(struct binding){.state = BINDING_PENDING, .domid = domid, .bind_serial = asker->serial});
+	supervisor_identify(broker, asker->connection, domid);
+}
+
+static void succeed(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const struct binding *bound)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	connection_bind(connection, bound);
+	if (asker->serial)
+		asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+/* A device model without a domain has no business here; an administrator may try another one. */
+static void fail(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const struct failure *failure)
+{
+	if (!asker->serial) {
+		connection_refuse(connection, failure);
+		return;
+	}
+	connection_bind(connection, &(struct binding){.state = BINDING_NONE});
+	asker_fail(broker, asker, failure);
+}
+
+void admission_identified(struct broker *broker, const Xenvram__Internal__Identify *message)
+{
+	struct connection *connection = connection_find(broker, message->connection);
+	struct failure failure;
+
+	if (!connection)
+		return;
+	struct binding binding = *connection_binding(connection);
+	if (binding.state != BINDING_PENDING)
+		return;
+	const struct asker asker = {message->connection, binding.bind_serial};
+	if (message->failure || strlen(message->uuid) >= sizeof(binding.uuid)) {
+		const char *reason = message->failure ? message->failure->message : "has a UUID too long";
+		failure_set(&failure,
+			message->failure ? message->failure->status : XENVRAM__V1__STATUS__INTERNAL,
+			message->failure ? message->failure->os_error : EPROTO,
+			"domain %u cannot be acted for: it %s", binding.domid, reason);
+		fail(broker, connection, &asker, &failure);
+		return;
+	}
+	binding.state = BINDING_BOUND;
+	binding.bind_serial = 0;
+	strcpy(binding.uuid, message->uuid);
+	succeed(broker, connection, &asker, &binding);
+}
+
+void admission_review(struct broker *broker)
+{
+	struct connection *connection, *next;
+	struct failure failure;
+
+	for (connection = connection_next(broker, NULL); connection; connection = next) {
+		next = connection_next(broker, connection);
+		if (admission_check(broker, connection, &failure) < 0)
+			connection_refuse(connection, &failure);
+	}
+}

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Who may connect, for which domain a connection acts, and what it sees of others."""
+
+import os
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+import harness
+import protocol
+from harness import SimTest, children, kill, wait_for
+from people import as_user, attempt, needs_root
+from protocol import pb
+
+BASE = 3000000  # the uid of a device model is this and its domain's domid
+ALICE = 2000001
+BOB = 2000002
+ADMIN_GROUP = 2000100
+VRAM = 0x4000
+BACKING = 0x400
+NR_PAGES = 16
+
+
+@needs_root
+class IdentityTest(SimTest):
+    config = f"[access]\ndomain-uid-base = {BASE}\nadmin-users = {ALICE}\nadmin-groups = {ADMIN_GROUP}\n"
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.directory, 0o755)
+        self.one = self.add_domain(1)
+        self.two = self.add_domain(2)
+
+    def as_device_model(self, domid, function):
+        """Calls function(client) as the user of the domain's device model."""
+        return self.with_client(BASE + domid, function)
+
+    def connect_as(self, uid, **more):
+        return self.with_client(uid, lambda client: len(client.regions()), **more)
+
+    def with_client(self, uid, function, **more):
+        def connect():
+            with protocol.Client(self.daemon.socket) as client:
+                return function(client)
+
+        return as_user(uid, connect, **more)
+
+    def assert_refused(self, outcome, status, os_error, *words):
+        self.assertEqual((outcome.status, outcome.os_error), (status, os_error), outcome)
+        for word in words:
+            self.assertIn(str(word), outcome.message)
+
+    def kill_broker(self):
+        broker = self.daemon.broker_pid()
+        kill(broker)
+        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies", 20 * harness.SLOWNESS)
+        self.daemon.broker_pid()
+
+
+class Door(IdentityTest):
+    def test_administrators(self):
+        self.assertEqual(self.connect_as(0).value, 0)
+        self.assertEqual(self.connect_as(ALICE).value, 0)
+        self.assertEqual(self.connect_as(BOB, gid=ADMIN_GROUP).value, 0)
+        # By a group that is not the primary one the connection is theirs; so is what they send.
+        self.assertEqual(self.connect_as(BOB, groups=[ADMIN_GROUP]).value, 0)
+
+    def test_strangers(self):
+        outcome = self.connect_as(BOB)
+        self.assertTrue(outcome.refused)
+        self.assert_refused(
+            outcome, pb.PERMISSION_DENIED, 13, f"uid {BOB}", self.daemon.socket, self.daemon.config_path, BASE + 1
+        )
+        for uid in (BASE, BASE + 0x7FF0, 65534):
+            self.assertTrue(self.connect_as(uid).refused, uid)
+
+    def test_a_device_model_without_domain(self):
+        outcome = self.as_device_model(3, lambda client: client.regions())
+        self.assertTrue(outcome.refused)
+        self.assert_refused(outcome, pb.NO_DOMAIN, 3, "domain 3", "does not exist")
+
+    def test_whoever_loses_the_right_is_sent_away(self):
+        theirs = self.client()
+        reader, writer = os.pipe()
+
+        def stay():
+            with protocol.Client(self.daemon.socket) as client:
+                os.write(writer, b"!")
+                client.dispatch(20)
+
+        with ThreadPoolExecutor() as pool:
+            staying = pool.submit(as_user, ALICE, stay)
+            os.read(reader, 1)
+            self.daemon.configure("[access]\nadmin-groups =\n")
+            self.daemon.reload()
+            outcome = staying.result()
+        os.close(reader)
+        os.close(writer)
+        self.assert_refused(outcome, pb.PERMISSION_DENIED, 13, f"uid {ALICE}")
+        self.assertTrue(outcome.refused)
+        self.assertEqual(theirs.regions(), [])
+
+
+class DeviceModel(IdentityTest):
+    def setUp(self):
+        super().setUp()
+        self.before = {domain: domain.contents() for domain in (self.one, self.two)}
+        self.admin = self.client()
+
+    def test_has_its_own_domain(self):
+        def use(client):
+            cookie = client.create(1, VRAM, BACKING, NR_PAGES).cookie
+            subscription = client.subscribe(cookie)
+            client.snapshot(cookie, sync=True)
+            client.unsubscribe(subscription)
+            seen = [region.cookie for region in client.regions()] == [cookie]
+            seen = seen and [domain.domid for domain in client.domains()] == [1]
+            client.bind(1)  # as it is
+            client.destroy(cookie)
+            return seen
+
+        self.assertTrue(self.as_device_model(1, use).value)
+        self.assert_contents(self.before[self.one], self.one)
+
+    def test_sees_nothing_of_others(self):
+        theirs = self.admin.create(2, VRAM, BACKING, NR_PAGES).cookie
+        mine = self.admin.create(1, VRAM, BACKING, NR_PAGES).cookie
+        nobodys = theirs ^ 1
+
+        def look(client):
+            def told(cookie):
+                operations = (
+                    ("destroy_region", pb.DestroyRegion(cookie=cookie)),
+                    ("snapshot", pb.Snapshot(cookie=cookie)),
+                    ("subscribe", pb.Subscribe(cookie=cookie)),
+                    ("mark_dirty", pb.MarkDirty(cookie=cookie, runs=[pb.Run(first=0, nr_pages=1)])),
+                    ("refresh", pb.Refresh(cookie=cookie)),
+                )
+                outcomes = [attempt(lambda: client.call(name, message)) for name, message in operations]
+                return [(o.status, o.os_error, o.message.replace(hex(cookie), "COOKIE")) for o in outcomes]
+
+            return (
+                [region.cookie for region in client.regions()],
+                [domain.domid for domain in client.domains()],
+                told(theirs),
+                told(nobodys),
+            )
+
+        regions, domains, of_theirs, of_nobodys = self.as_device_model(1, look).value
+        self.assertEqual(regions, [mine])
+        self.assertEqual(domains, [1])
+        self.assertEqual(of_theirs, of_nobodys)
+        self.assertEqual({status for status, _, _ in of_theirs}, {pb.NOT_FOUND})
+        self.assert_moved(self.before[self.two], self.two, VRAM, BACKING, NR_PAGES)
+
+    def test_cannot_name_another_domain(self):
+        for call in (
+            lambda client: client.create(2, VRAM, BACKING, NR_PAGES),
+            lambda client: client.bind(2),
+            lambda client: client.regions(2),
+        ):
+            outcome = self.as_device_model(1, call)
+            self.assert_refused(outcome, pb.PERMISSION_DENIED, 1, "domain 2", "bound to domain 1")
+            self.assertFalse(outcome.refused)
+        self.assert_contents(self.before[self.two], self.two)
+
+    def test_binding_outlives_the_broker(self):
+        theirs = self.admin.create(2, VRAM, BACKING, NR_PAGES).cookie
+
+        def stay(client):
+            self.kill_broker_as_root()
+            client.take_events("restarted")
+            return attempt(lambda: client.destroy(theirs)).status, len(client.regions())
+
+        self.assertEqual(self.with_root_at_hand(1, stay), (pb.NOT_FOUND, 0))
+
+    def with_root_at_hand(self, domid, function):
+        """As a device model, with a child of root's that kills the broker when it is asked to."""
+        ask, asked = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.read(ask[0], 1)
+            self.kill_broker()
+            os.write(asked[1], b"!")
+            os._exit(0)
+
+        def kill_broker_as_root():
+            os.write(ask[1], b"!")
+            os.read(asked[0], 1)
+
+        self.kill_broker_as_root = kill_broker_as_root
+        outcome = self.as_device_model(domid, function)
+        os.waitpid(pid, 0)
+        for fd in ask + asked:
+            os.close(fd)
+        return outcome.value
+
+
+class Binding(IdentityTest):
+    def test_of_a_connection_that_is_handed_on(self):
+        theirs = self.client().create(2, VRAM, BACKING, NR_PAGES).cookie
+        handed = self.client()
+        handed.bind(1)
+
+        def use():
+            with protocol.Client(None, fd=os.dup(handed.fileno())) as client:
+                cookie = client.create(1, VRAM, BACKING, NR_PAGES).cookie
+                refused = attempt(lambda: client.destroy(theirs)).status
+                rebound = attempt(lambda: client.bind(2)).status
+                client.bind(1)
+                client.destroy(cookie)
+                return refused, rebound
+
+        # Of any user: it is the connection that is trusted.
+        self.assertEqual(as_user(BOB, use).value, (pb.NOT_FOUND, pb.PERMISSION_DENIED))
+        self.kill_broker()
+        handed.take_events("restarted")
+        self.assertEqual(as_user(BOB, use).value, (pb.NOT_FOUND, pb.PERMISSION_DENIED))
+
+    def test_an_unbound_connection_is_worth_nothing_to_others(self):
+        cookie = self.client().create(1, VRAM, BACKING, NR_PAGES).cookie
+        leaked = self.client()
+
+        def use():
+            with protocol.Connection(None, fd=os.dup(leaked.fileno())) as client:
+                client.send("destroy_region", pb.DestroyRegion(cookie=cookie), serial=77)
+                reply = client.receive()[0].reply
+            return reply.serial, reply.status, reply.os_error, reply.message
+
+        for uid in (BOB, BASE + 1, BASE + 2):
+            serial, status, os_error, message = as_user(uid, use).value
+            self.assertEqual((serial, status, os_error), (77, pb.PERMISSION_DENIED, 1))
+            self.assertIn(f"uid {uid}", message)
+        self.assertEqual(as_user(ALICE, use).value[:2], (77, pb.OK))
+        self.assertEqual(leaked.regions(), [])
+
+    def test_needs_a_domain(self):
+        client = self.client()
+        self.refused(pb.NO_DOMAIN, 3, client.bind, 3)
+        self.refused(pb.UNSUPPORTED_DOMAIN, 1, client.bind, 0)
+        self.refused(pb.INVALID, 22, client.bind, 0x7FF0)
+        client.bind(1)
+        self.refused(pb.PERMISSION_DENIED, 1, client.bind, 2)
+
+    def test_needs_a_connection_at_rest(self):
+        client = self.client()
+        cookie = client.create(1, VRAM, BACKING, NR_PAGES).cookie
+        subscription = client.subscribe(cookie)
+        self.assertIn("1 subscriptions", self.refused(pb.CONFLICT, 16, client.bind, 2))
+        client.unsubscribe(subscription)
+        client.bind(2)
+        self.assertEqual(client.regions(), [])
+
+    def test_is_to_a_domain_and_not_to_its_number(self):
+        old = self.client()
+        old.bind(1)
+        cookie = old.create(1, VRAM, BACKING, NR_PAGES).cookie
+        self.one.destroy()
+        wait_for(lambda: not self.client().regions(), "the region goes", 20 * harness.SLOWNESS)
+        self.one = self.add_domain(1)
+        before = self.one.contents()
+        self.refused(pb.NO_DOMAIN, 3, old.create, 1, VRAM, BACKING, NR_PAGES)
+        self.assert_contents(before, self.one)
+        # The same when the new one is known already.
+        theirs = self.client().create(1, VRAM, BACKING, NR_PAGES).cookie
+        self.refused(pb.NO_DOMAIN, 3, old.create, 1, VRAM + 64, BACKING + 64, NR_PAGES)
+        self.refused(pb.NOT_FOUND, 2, old.destroy, theirs)
+        self.refused(pb.NOT_FOUND, 2, old.destroy, cookie)
+        self.assertEqual(old.regions(), [])
+        self.assertEqual(old.domains(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
