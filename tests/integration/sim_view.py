@@ -17,6 +17,15 @@ _FUNCTIONS = {
     "view_pins": [ctypes.c_uint32, _u64p],
     "view_tracked": [ctypes.c_uint32, _u64p, _u32p],
     "view_calls": [ctypes.c_uint32, ctypes.c_uint32],
+    "view_fault": [
+        ctypes.c_uint32,
+        ctypes.c_uint16,
+        ctypes.c_uint32,
+        ctypes.c_bool,
+        ctypes.c_int,
+        ctypes.c_uint32,
+        ctypes.c_bool,
+    ],
     "view_write": [ctypes.c_uint32, ctypes.c_uint64],
     "view_populate": [ctypes.c_uint32, ctypes.c_uint64],
     "view_depopulate": [ctypes.c_uint32, ctypes.c_uint64],
@@ -30,6 +39,7 @@ class View:
         self._library.view_open.restype = ctypes.c_void_p
         for name, arguments in _FUNCTIONS.items():
             getattr(self._library, name).argtypes = [ctypes.c_void_p, *arguments]
+        self._library.view_clear_faults.argtypes = [ctypes.c_void_p]
         self._library.view_calls.restype = ctypes.c_int64
         os.environ["SIMXEN_HOST"] = host_path
         self._host = ctypes.c_void_p(self._library.view_open())
@@ -77,6 +87,13 @@ class View:
     def calls(self, domid):
         """{kind: hypercalls so far}"""
         return {kind: self._call("view_calls", domid, i) for i, kind in enumerate(CALL_KINDS)}
+
+    def fault(self, kind, domid, nth, error, pages=0, lasting=False, of_page=False):
+        """Call number nth of the kind fails, having done so many pages; or of_page, that page of a map call."""
+        self._call("view_fault", CALL_KINDS.index(kind), domid, nth, lasting, error, pages, of_page)
+
+    def clear_faults(self):
+        self._library.view_clear_faults(self._host)
 
     def write(self, domid, gfn):
         """The guest does."""

@@ -25,7 +25,7 @@ static bool fault_hits(struct fault *fault, uint32_t action, enum call_kind kind
 	uint32_t left = atomic_load(&fault->countdown);
 	while (left > 0 && !atomic_compare_exchange_weak(&fault->countdown, &left, left - 1))
 		;
-	return left == 1;
+	return left == 1 || (left == 0 && fault->lasting);
 }
 
 int call_begin(struct host *host, enum call_kind kind, uint32_t domid, struct call *ret_call)
@@ -40,6 +40,11 @@ int call_begin(struct host *host, enum call_kind kind, uint32_t domid, struct ca
 			continue;
 		if (action == FAULT_DELAY) {
 			usleep(fault->delay_us);
+			continue;
+		}
+		if (action == FAULT_PAGE) {
+			ret_call->bad_page = fault->pages;
+			ret_call->page_error = -fault->error;
 			continue;
 		}
 		ret_call->kill = action == FAULT_KILL;
@@ -71,13 +76,14 @@ int fault_arm(struct host *host, const struct fault *fault)
 	host_lock(host);
 	for (unsigned int i = 0; i < MAX_FAULTS; i++) {
 		struct fault *entry = &host->file->faults[i];
-		bool spent = !entry->every_call && atomic_load(&entry->countdown) == 0;
+		bool spent = !entry->every_call && !entry->lasting && atomic_load(&entry->countdown) == 0;
 		if (atomic_load(&entry->action) != FAULT_NONE && !spent)
 			continue;
 		atomic_store(&entry->action, FAULT_NONE);
 		entry->kind = fault->kind;
 		entry->domid = fault->domid;
 		entry->every_call = fault->every_call;
+		entry->lasting = fault->lasting;
 		entry->error = fault->error;
 		entry->pages = fault->pages;
 		entry->delay_us = fault->delay_us;

@@ -28,6 +28,7 @@ enum fault_action {
 	FAULT_FAIL, /* with `error`, having done `pages` pages */
 	FAULT_KILL, /* SIGKILL, having done `pages` pages */
 	FAULT_DELAY,
+	FAULT_PAGE, /* of a map call: it goes well, but for page number `pages`, which has `error` */
 };
 
 #define MAX_FAULTS      16u
@@ -39,6 +40,7 @@ struct fault {
 	uint32_t domid;
 	_Atomic uint32_t countdown; /* it strikes when this becomes 0; if set to 0: at every call */
 	bool every_call;
+	bool lasting; /* strikes at every later call, too */
 	int32_t error;
 	uint32_t pages;
 	uint32_t delay_us;
@@ -49,6 +51,8 @@ struct call {
 	int error; /* negative, to be returned by an armed fault */
 	bool kill;
 	uint32_t max_pages; /* done before that happens */
+	uint32_t bad_page;  /* has page_error, if that is not 0 */
+	int page_error;     /* negative */
 };
 
 /* Counts the call and looks for its fault. 0, or the negative errno to fail with before anything is done. */

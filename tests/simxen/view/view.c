@@ -118,6 +118,26 @@ int64_t view_calls(struct host *host, uint32_t domid, uint32_t kind)
 	return calls;
 }
 
+int view_fault(struct host *host, uint32_t kind, uint16_t domid, uint32_t nth, bool lasting, int error,
+	uint32_t pages, bool of_page)
+{
+	struct fault fault = {
+		.action = of_page ? FAULT_PAGE : FAULT_FAIL,
+		.kind = kind,
+		.domid = domid,
+		.countdown = nth,
+		.lasting = lasting,
+		.error = error,
+		.pages = pages,
+	};
+	return kind < N_CALL_KINDS && nth > 0 ? fault_arm(host, &fault) : -EINVAL;
+}
+
+void view_clear_faults(struct host *host)
+{
+	fault_clear_all(host);
+}
+
 int view_write(struct host *host, uint32_t domid, uint64_t gfn)
 {
 	struct domain *domain;

@@ -34,6 +34,14 @@ int view_tracked(struct host *host, uint32_t domid, uint64_t *ret_first_gfn, uin
 /* Calls of a kind so far, on this domain. */
 int64_t view_calls(struct host *host, uint32_t domid, uint32_t kind);
 
+/*
+ * Call number `nth` of a kind from now on, and with `lasting` every later one, fails having done so many
+ * pages; or with `of_page`, of a map call, that page alone.
+ */
+int view_fault(struct host *host, uint32_t kind, uint16_t domid, uint32_t nth, bool lasting, int error,
+	uint32_t pages, bool of_page);
+void view_clear_faults(struct host *host);
+
 /* The guest writes to the page. -EFAULT: it is a hole. */
 int view_write(struct host *host, uint32_t domid, uint64_t gfn);
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Is every page where the service says that it is? Pages are known by their frames, which move with them."""
+
+import protocol
+import xenvram_pb2 as pb
+from operations import ANCHOR_VRAM
+from stage import DOMID, Violation, wait_until
+
+PIN_TYPES = {pb.UC: 0, pb.WC: 1, pb.WT: 4, pb.WP: 5, pb.WB: 6, pb.UC_MINUS: 7}
+
+
+def some(gfns):
+    gfns = sorted(gfns)
+    return f"{len(gfns)} gfns: {', '.join(hex(gfn) for gfn in gfns[:5])}"
+
+
+def check_pages(stage, regions):
+    """None lost, none twice, each region's where its state says, all others at home."""
+    found = stage.view.pages(DOMID)
+    lost = set(stage.home.values()) - set(found.values())
+    if lost or len(found) != len(stage.home):
+        at = [gfn for gfn, frame in stage.home.items() if frame in lost]
+        raise Violation(f"{len(found)} pages, of {len(stage.home)}; lost are those that were at {some(at)}")
+    expected = dict(stage.home)
+    for region in regions:
+        if region.adopted:
+            continue
+        for i in range(region.nr_pages):
+            vram, backing = region.vram_gfn + i, region.backing_gfn + i
+            if region.state == pb.ACTIVE or found.get(vram) == stage.home[backing]:
+                expected[vram] = expected.pop(backing)
+    wrong = {gfn for gfn in set(expected) | set(found) if expected.get(gfn) != found.get(gfn)}
+    if wrong:
+        states = [pb.RegionState.Name(region.state) for region in regions]
+        raise Violation(f"pages are not where regions {states} have them, {some(wrong)}")
+
+
+def pin_of(region):
+    return region.vram_gfn, region.vram_gfn + region.nr_pages - 1
+
+
+def check_pins(stage, regions):
+    """A stuck region may have lost its pin."""
+    expected = {pin_of(region): PIN_TYPES[region.cache_attr] for region in regions if region.pinned}
+    found = stage.view.pins(DOMID)
+    for region in regions:
+        if region.state == pb.REGION_STUCK and pin_of(region) not in found:
+            expected.pop(pin_of(region), None)
+    if found != expected:
+        raise Violation(f"pinned is {found}, the regions say {expected}")
+
+
+def check_journal(stage, regions):
+    expected = {r.cookie: (r.vram_gfn, r.backing_gfn, r.nr_pages, r.domid, r.state) for r in regions}
+    found = stage.journal()
+    if found != expected:
+        raise Violation(f"the journal has {found}, the listing {expected}")
+
+
+def check_answer(name, message, cookie, reply, regions):
+    """Does what the client was told agree with what is so? No reply: it was told that nobody knows."""
+    listed = [r for r in regions if r.vram_gfn != ANCHOR_VRAM]
+    if len(listed) > 1:
+        raise Violation(f"{len(listed)} regions are listed")
+    states = [region.state for region in listed]
+    if reply is None:
+        if name == "create_region" and message.dry_run and listed:
+            raise Violation("a dry run left a region")
+        return
+    said = f"the answer is {pb.Status.Name(reply.status)} ({reply.message}), the regions' states {states}"
+    if reply.status == pb.STUCK:
+        good = states == [pb.REGION_STUCK]
+    elif name == "create_region":
+        if reply.status != pb.OK:
+            good = states in ([], [pb.REGION_STUCK])  # undoing it may have failed, too
+        elif message.dry_run:
+            good = not listed
+        else:
+            good = states == [pb.ACTIVE] and listed[0].cookie == reply.create_region.cookie
+    elif reply.status == pb.OK:
+        good = not listed
+    else:
+        good = [region.cookie for region in listed] == [cookie]
+    if not good:
+        raise Violation(said)
+
+
+def check(stage, name, message, cookie, reply):
+    regions = stage.settled_regions()
+    check_answer(name, message, cookie, reply, regions)
+    check_pages(stage, regions)
+    check_pins(stage, regions)
+    check_journal(stage, regions)
+    return [region for region in regions if region.vram_gfn != ANCHOR_VRAM]
+
+
+def attempt(what, function, *arguments):
+    try:
+        return function(*arguments)
+    except protocol.Failed as failed:
+        raise Violation(f"{what}, with nothing in its way, fails: {failed}") from None
+    except (protocol.Restarted, protocol.Closed, TimeoutError) as error:
+        raise Violation(f"{what}, with nothing in its way: {type(error).__name__} {error}") from None
+
+
+def check_recovery(stage, name, message, left):
+    """What is left can be undone, what was undone can be done again, and then all is as it was born."""
+    stage.view.clear_faults()
+    if name == "create_region" and not left:
+        reply = attempt("creating again", stage.client.call, name, message)
+        if not message.dry_run:
+            left = check(stage, name, message, None, reply)
+    for region in left:
+        attempt("destroying again", stage.client.destroy, region.cookie)
+    if check(stage, "destroy_region", None, None, pb.Reply()):
+        raise Violation("a region is left")
+
+
+def check_gone(stage):
+    """The domain died: so did all that was its, and its domid can be used again."""
+    regions = []
+
+    def none_left():
+        regions[:] = attempt("listing", stage.client.regions)
+        return not regions
+
+    wait_until(none_left, "the regions of the dead domain go")
+    if stage.journal():
+        raise Violation("regions of a dead domain are in the journal")
+    stage.view.clear_faults()
+    stage.add_domain()

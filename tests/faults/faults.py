@@ -1,0 +1,137 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Lets everything go wrong that can, at every point at which it can: every hypercall of an operation fails in every way,
+every role is killed, and the domain dies, before and after every step. After each, the pages of the simulated host
+are compared with what the service says of them, and the operation is undone or done again.
+
+faults.py BUILD [--sample N] [PATTERN]: every point, or every Nth, or those whose names match the shell pattern.
+"""
+
+import argparse
+import fnmatch
+import itertools
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+HOSTS = (("4.17", "hap"), ("4.20", "hap"), ("4.20", "shadow"))
+
+
+MAX_SHARE_NOT_REACHED = 20  # one of so many
+
+
+class Tally:
+    def __init__(self):
+        self.n_points = 0
+        self.n_not_reached = 0
+        self.violations = []
+
+    def add(self, other):
+        self.n_points += other.n_points
+        self.n_not_reached += other.n_not_reached
+        self.violations += other.violations
+
+
+def run_group(build, xen, mode, operation_name, category, sample, pattern):
+    """All points of one category of one operation on one kind of host."""
+    # Here, for the parent needs none of it.
+    from guest import end_with_us
+    from harness import CRASHES, REPORTS
+    from operations import OPERATIONS
+    from points import CATEGORIES
+    from stage import Stage
+
+    end_with_us()
+    tally = Tally()
+    group = f"{xen}-{mode}/{operation_name}"
+    operation = next(o for o in OPERATIONS if o.name == operation_name)
+    directory = tempfile.mkdtemp(prefix="xenvram-faults-")
+    stage = Stage(build, directory, xen, mode)
+
+    def attempt(name, function):
+        """Its result; a violation is noted, and what follows begins from scratch."""
+        try:
+            return function()
+        except Exception as error:
+            log = stage.daemon.log() if stage.daemon else ""
+            tally.violations.append((name, f"{type(error).__name__}: {error}", log, traceback.format_exc()))
+            renew()
+            return None
+
+    def renew():
+        nonlocal stage
+        try:
+            stage.close()
+        except Exception as error:  # it is broken already
+            print(f"cleaning up after a violation: {error}", file=sys.stderr)
+        shutil.rmtree(directory)
+        os.mkdir(directory, 0o755)
+        stage = Stage(build, directory, xen, mode)
+        stage.new_daemon()
+
+    try:
+        stage.new_daemon()
+        points = attempt(f"{group}/{category}", lambda: list(CATEGORIES[category](stage, operation))) or []
+        stage.new_daemon()
+        for point in itertools.islice(points, 0, None, sample):
+            name = f"{group}/{point}"
+            if pattern and not fnmatch.fnmatch(name, pattern):
+                continue
+            reached = attempt(name, lambda: point.run(stage, operation))
+            if reached is False:
+                tally.n_not_reached += 1
+            else:
+                tally.n_points += 1
+        log = stage.daemon.log()
+        if REPORTS.search(log) or CRASHES.search(log):
+            tally.violations.append((f"{group}/{category}", "a role crashed", log, ""))
+        attempt(f"{group}/{category}", stage.close)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return group, category, tally
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build")
+    parser.add_argument("--sample", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("pattern", nargs="?")
+    options = parser.parse_args()
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path += [os.path.join(here, "../integration"), os.path.join(options.build, "tests/integration")]
+    from operations import OPERATIONS
+    from points import CATEGORIES
+
+    groups = [
+        (options.build, xen, mode, operation.name, category, options.sample, options.pattern)
+        for (xen, mode), operation, category in itertools.product(HOSTS, OPERATIONS, CATEGORIES)
+        if not options.pattern or fnmatch.fnmatch(f"{xen}-{mode}/{operation.name}/{category}/*", options.pattern)
+        or options.pattern.startswith(f"{xen}-{mode}/{operation.name}/{category}/")
+    ]
+    began = time.monotonic()
+    total = Tally()
+    with multiprocessing.Pool(options.jobs, maxtasksperchild=1) as pool:
+        results = [pool.apply_async(run_group, group) for group in groups]
+        for result in results:
+            group, category, tally = result.get()
+            print(f"{group}/{category}: {tally.n_points} points, {len(tally.violations)} violations", flush=True)
+            for name, what, log, trace in tally.violations:
+                print(f"VIOLATION {name}: {what}\n  again: ./dev faults '{name}'", flush=True)
+                if options.pattern:
+                    print(log, trace, sep="\n")
+            total.add(tally)
+    print(f"{time.monotonic() - began:.0f} s; {total.n_not_reached} more points were not reached")
+    print(f"fault points: {total.n_points}, violations: {len(total.violations)}")
+    # Steps that come by the clock may come at another time; more than a few means that nothing is tested.
+    too_few = total.n_points <= MAX_SHARE_NOT_REACHED * total.n_not_reached
+    return 1 if total.violations or too_few else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is done while something fails or dies, and from where."""
+
+import errno
+
+import protocol
+import xenvram_pb2 as pb
+from stage import DOMID, Violation
+
+# More than one chunk of a relocation.
+VRAM, BACKING, NR_PAGES = 0xF0000, 200, 300
+# A region that is there all the time: its domain's worker is, too, and tracks.
+ANCHOR_VRAM, ANCHOR_BACKING = 0xE0000, 100
+
+
+class Operation:
+    def __init__(self, name, request, prepare=lambda stage: None, anchored=True):
+        self.name = name
+        self._request = request
+        self._prepare = prepare
+        self.anchored = anchored
+
+    def prepare(self, stage):
+        """From a domain as it was born, perhaps with the anchor, to where the operation begins; the cookie, if any."""
+        if self.anchored:
+            anchors = [r.cookie for r in stage.client.regions() if r.vram_gfn == ANCHOR_VRAM]
+            anchor = anchors[0] if anchors else stage.client.create(DOMID, ANCHOR_VRAM, ANCHOR_BACKING, 1).cookie
+            stage.client.snapshot(anchor, 0, sync=True)
+        return self._prepare(stage)
+
+    def request(self, cookie):
+        """(name in Request, message)"""
+        return self._request(cookie)
+
+
+def _create(**more):
+    fields = {"vram_gfn": VRAM, "backing_gfn": BACKING, "nr_pages": NR_PAGES, **more}
+    return lambda cookie: ("create_region", pb.CreateRegion(domid=DOMID, **fields))
+
+
+def _destroy(cookie):
+    return "destroy_region", pb.DestroyRegion(cookie=cookie)
+
+
+def _created(stage):
+    return stage.client.create(DOMID, VRAM, BACKING, NR_PAGES).cookie
+
+
+def _adopted(stage):
+    return stage.client.create(DOMID, BACKING, 0, NR_PAGES, adopt=True).cookie
+
+
+def _stuck(stage):
+    """Half of it at vram: the second chunk could not be moved back."""
+    cookie = _created(stage)
+    stage.view.fault("relocate", DOMID, 2, errno.ENOMEM, lasting=True)
+    try:
+        stage.client.destroy(cookie)
+        raise Violation("destroyed, although pages cannot be moved back")
+    except protocol.Failed as failed:
+        if failed.status != pb.STUCK:
+            raise Violation(f"pages cannot be moved back, and the answer is {failed}") from None
+    finally:
+        stage.view.clear_faults()
+    return cookie
+
+
+OPERATIONS = [
+    Operation("create", _create()),
+    Operation("create-first", _create(), anchored=False),
+    Operation("create-strict", _create(cache_attr=pb.WC, require_cache_attr=True)),
+    Operation("dry-run", _create(dry_run=True)),
+    Operation("adopt", _create(vram_gfn=BACKING, backing_gfn=0, adopt=True)),
+    Operation("destroy", _destroy, _created),
+    Operation("destroy-last", _destroy, _created, anchored=False),
+    Operation("destroy-adopted", _destroy, _adopted),
+    Operation("destroy-stuck", _destroy, _stuck),
+]

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A simulated host with one domain, and daemons on it whose every step can be held."""
+
+import errno
+import mmap
+import os
+import struct
+import subprocess
+import time
+
+import protocol
+import xenvram_pb2 as pb
+from guest import Host, end_with_us
+from harness import SLOWNESS, Build, Daemon, is_alive, kill
+from sim_view import View
+
+DOMID = 1
+RAM_PAGES = 560
+PATIENCE_S = 20 * SLOWNESS
+
+ROLES = ("supervisor", "broker", "worker")
+MOMENTS = ("before", "after")
+SLOT_BYTES = 256
+SLOT_HEAD = struct.Struct("<IHHQQQQII")  # magic, version, length, cookie, vram, backing, nr_pages, domid, state
+SLOT_MAGIC = 0x4A525658
+
+
+class Violation(Exception):
+    """Something is not as it must be."""
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Violation(f"{what}: not within {PATIENCE_S:.0f} s")
+        time.sleep(0.0002)
+
+
+class Steps:
+    """The test's side of tests/faults/steps.h."""
+
+    _WORDS = 13
+    _ACTION, _ROLE, _MOMENT, _COUNTDOWN, _HELD, _HELD_PID, _RELEASE, _PIDS, _COUNTS = 0, 1, 2, 3, 4, 5, 6, 7, 10
+    _HOLD = 1
+
+    def __init__(self, path):
+        with open(path, "w+b") as file:
+            file.truncate(4 * self._WORDS)
+            self._map = mmap.mmap(file.fileno(), 4 * self._WORDS)
+        os.chmod(path, 0o666)
+        self._words = memoryview(self._map).cast("I")
+
+    def pid(self, role):
+        return self._words[self._PIDS + ROLES.index(role)]
+
+    def count(self, role):
+        return self._words[self._COUNTS + ROLES.index(role)]
+
+    def arm(self, role, moment, nth):
+        """The nth step from now on will be held."""
+        self._words[self._ACTION] = 0
+        self._words[self._ROLE] = ROLES.index(role)
+        self._words[self._MOMENT] = MOMENTS.index(moment)
+        self._words[self._COUNTDOWN] = nth
+        self._words[self._ACTION] = self._HOLD
+
+    def disarm(self):
+        self._words[self._ACTION] = 0
+
+    def held(self):
+        return self._words[self._HELD] > self._words[self._RELEASE]
+
+    def held_pid(self):
+        return self._words[self._HELD_PID]
+
+    def release(self):
+        self._words[self._RELEASE] = self._words[self._HELD]
+
+    def begin(self):
+        for i in range(self._WORDS):
+            self._words[i] = 0
+
+    def close(self):
+        self._words.release()
+        self._map.close()
+
+
+class Stage:
+    def __init__(self, build_directory, directory, xen, mode):
+        self.build = Build(build_directory)
+        self.directory = directory
+        self.host = Host(self.build, os.path.join(directory, "host"), xen=xen, mode=mode, frames=8 * RAM_PAGES)
+        self.view = View(self.build, self.host.path)
+        self.steps = Steps(os.path.join(directory, "steps"))
+        self.daemon = self.client = None
+        self.n_daemons = 0
+        self.add_domain()
+
+    def close(self):
+        self.end_daemon()
+        self.steps.close()
+        self.view.close()
+
+    # ---- the domain ----
+
+    def add_domain(self):
+        """A dead one of the same domid goes as soon as nobody has a page of it."""
+
+        def added():
+            try:
+                self.view.create_domain(DOMID, RAM_PAGES)
+            except OSError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+                return False
+            return True
+
+        wait_until(added, "the domid can be used again")
+        self.home = self.view.pages(DOMID)
+
+    def kill_domain(self):
+        self.view.destroy_domain(DOMID)
+
+    # ---- the daemon ----
+
+    def new_daemon(self):
+        """A fresh one, on a domain as it was born: journal and counts of restarts begin anew."""
+        self.end_daemon()
+        self.view.clear_faults()
+        if self.view.pages(DOMID) != self.home or self.view.pins(DOMID):
+            self.kill_domain()
+            self.add_domain()
+        self.n_daemons += 1
+        directory = os.path.join(self.directory, f"daemon-{self.n_daemons}")
+        os.mkdir(directory, 0o755)
+        self.steps.begin()
+        self.daemon = Daemon(self.build, self.host, directory)
+        library = os.path.join(self.build.directory, "tests/faults/libsteps.so")
+        self.daemon.environment.update(
+            LD_PRELOAD=library,
+            XENVRAM_STEPS=os.path.join(self.directory, "steps"),
+            ASAN_OPTIONS="verify_asan_link_order=0",
+        )
+        self.daemon.start()
+        self.client = protocol.Client(self.daemon.socket)
+
+    def restart_daemon(self, before_it_serves=lambda: None):
+        """The supervisor was killed: another one in the same directory."""
+        self.daemon.process.wait()
+        before = self.daemon.log().count("serving")
+        with open(self.daemon.log_path, "ab") as log:
+            self.daemon.process = subprocess.Popen(
+                self.daemon.command,
+                env=self.daemon.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_us,
+            )
+        before_it_serves()
+        wait_until(lambda: self.daemon.log().count("serving") > before, "the next supervisor serves")
+        self.client.close()
+        self.client = protocol.Client(self.daemon.socket)
+
+    def end_daemon(self):
+        """It must end well; its directory goes when it did."""
+        if self.daemon is None:
+            return
+        daemon, self.daemon = self.daemon, None
+        self.steps.disarm()
+        self.steps.release()
+        try:
+            for region in self.client.regions():
+                self.client.destroy(region.cookie)
+        except (protocol.Failed, protocol.Restarted, protocol.Closed, OSError):
+            pass  # after a violation
+        self.client.close()
+        try:
+            status = daemon.stop() if daemon.process.poll() is None else daemon.process.returncode
+        except subprocess.TimeoutExpired:
+            raise Violation("the daemon does not end when it is asked to") from None
+        finally:
+            daemon.end()
+        if status != 0:
+            raise Violation(f"the daemon's exit status is {status}")
+
+    def kill_roles(self, roles):
+        """Of those that there are; all are dead when this returns."""
+        pids = [self.steps.pid(role) for role in roles]
+        for pid in pids:
+            if pid:
+                kill(pid)
+        for role, pid in zip(roles, pids):
+            if role == "supervisor":
+                self.daemon.process.wait()
+            elif pid:
+                wait_until(lambda: not is_alive(pid), f"the {role} dies")
+
+    # ---- what is so ----
+
+    def journal(self):
+        """{cookie: (vram, backing, nr_pages, domid, state)}"""
+        records = {}
+        with open(os.path.join(self.daemon.directory, "journal"), "rb") as file:
+            data = file.read()
+        for at in range(0, len(data), SLOT_BYTES):
+            magic, _, _, cookie, *record = SLOT_HEAD.unpack_from(data, at)
+            if magic == SLOT_MAGIC:
+                if cookie in records:
+                    raise Violation(f"cookie {cookie:#x} is in the journal twice")
+                records[cookie] = tuple(record)
+        return records
+
+    def settled_regions(self):
+        """Those of the listing, when nothing is being done to any of them."""
+        regions = []
+
+        def settled():
+            regions[:] = self.client.regions()
+            return all(region.state in (pb.ACTIVE, pb.REGION_STUCK) for region in regions)
+
+        wait_until(settled, "every region is active, stuck or gone")
+        return regions
