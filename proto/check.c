@@ -78,6 +78,24 @@ static int check_create_region(const Xenvram__V1__CreateRegion *create, struct f
 	return 0;
 }
 
+static int check_destroy_region(const Xenvram__V1__DestroyRegion *destroy, struct failure *failure)
+{
+	if (check_cookie(destroy->cookie, failure) < 0)
+		return -1;
+	if (destroy->nr_pages == 0 && destroy->first_page != 0)
+		return failure_set(failure, INVALID, EINVAL,
+			"first_page %" PRIu64 " with nr_pages 0, which is all of the region",
+			destroy->first_page);
+	return 0;
+}
+
+static int check_move_region(const Xenvram__V1__MoveRegion *move, struct failure *failure)
+{
+	if (check_cookie(move->cookie, failure) < 0)
+		return -1;
+	return check_range("vram_gfn", move->vram_gfn, 1, failure);
+}
+
 static int check_period(uint32_t period_us, struct failure *failure)
 {
 	if (period_us != 0 && (period_us < MIN_PERIOD_US || period_us > MAX_PERIOD_US))
@@ -142,7 +160,7 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 	case XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION:
 		return check_create_region(request->create_region, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION:
-		return check_cookie(request->destroy_region->cookie, failure);
+		return check_destroy_region(request->destroy_region, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS:
 		return request->list_regions->by_domid ? check_domid(request->list_regions->domid, failure)
 						       : 0;
@@ -162,6 +180,10 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 		return check_mark_dirty(request->mark_dirty, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_REFRESH:
 		return check_cookie(request->refresh->cookie, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION:
+		return check_move_region(request->move_region, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_MAP_REGION:
+		return check_cookie(request->map_region->cookie, failure);
 	case XENVRAM__V1__REQUEST__OPERATION__NOT_SET:
 	default:
 		return failure_set(failure, INVALID, EOPNOTSUPP, "no operation that this daemon knows");

@@ -27,7 +27,7 @@
 
 #define MAX_REGIONS            1024u /* on the host; also the slots of the journal */
 #define MAX_REGIONS_PER_DOMAIN 16u
-/* Separate runs of pages that partial destruction may leave of one region. */
+/* Runs of pages that partial destructions may leave of one region; each takes one of the domain's 64 pins. */
 #define MAX_REGION_EXTENTS 8u
 
 #define MAX_CONNECTIONS 512u
@@ -77,6 +77,8 @@
 #define MAX_CONFIG_LINE_BYTES 190u
 
 /* List replies are paged. */
-#define MAX_LISTED 256u
+#define MAX_LISTED 128u
+/* So is a region's page map. */
+#define MAX_MAPPED_RUNS 1024u
 
 #endif

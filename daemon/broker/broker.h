@@ -49,7 +49,7 @@ struct governor {
 	uint32_t budget_ppm; /* of one CPU's time, all domains together */
 	uint32_t share_ppm;  /* of any one domain */
 	uint32_t used_ppm;   /* lately, all domains together */
-	uint64_t looked_ns; /* CLOCK_MONOTONIC */
+	uint64_t looked_ns;  /* CLOCK_MONOTONIC */
 };
 
 /* ---- the root ---- */

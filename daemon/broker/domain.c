@@ -59,7 +59,7 @@ static void drop_commands(struct domain *domain)
 		struct command *command = TAILQ_FIRST(&domain->commands);
 		TAILQ_REMOVE(&domain->commands, command, link);
 		domain->n_commands--;
-		regions_command_lost(domain->broker, &command->asker);
+		regions_command_lost(domain->broker, &command->asker, command->what);
 		free(command);
 	}
 }
@@ -139,7 +139,7 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	if (region)
 		regions_done(domain->broker, region, answered.what, &answered.asker, done);
 	else
-		regions_command_lost(domain->broker, &answered.asker);
+		regions_command_lost(domain->broker, &answered.asker, answered.what);
 }
 
 static void on_packet(void *owner, struct frame *frame)

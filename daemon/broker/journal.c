@@ -7,8 +7,18 @@
 #include <unistd.h>
 
 #include "proto/limits.h"
+#include "proto/xenvram.pb-c.h"
 
-enum { FLAG_REQUIRE_CACHE_ATTR = 1, FLAG_PINNED = 2, FLAG_PLACED = 4, FLAG_ADOPTED = 8 };
+enum {
+	FLAG_REQUIRE_CACHE_ATTR = 1,
+	FLAG_PINNED = 2,
+	FLAG_PLACED = 4,
+	FLAG_ADOPTED = 8,
+	/* since version 2 */
+	FLAG_ENDING = 16,
+	FLAG_BETWEEN = 32,
+	FLAG_GOING_BACK = 64,
+};
 
 struct slot_v1 {
 	uint32_t magic;
@@ -26,69 +36,195 @@ struct slot_v1 {
 	char uuid[UUID_BYTES];
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct slot_v1) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
+/* In pages of the region, of which there are no more than MAX_REGION_PAGES. */
+struct slot_run {
+	uint32_t first;
+	uint32_t nr_pages;
+} __attribute__((packed));
+
+struct slot_v2 {
+	struct slot_v1 v1;
+	uint64_t old_vram_gfn;
+	uint32_t frontier;
+	uint32_t unsettled;
+	struct slot_run going;
+	uint32_t n_live;
+	struct slot_run live[8];
+} __attribute__((packed));
+
+_Static_assert(MAX_REGION_EXTENTS == 8, "more extents are another version");
+_Static_assert(MAX_REGION_PAGES <= UINT32_MAX, "larger regions are another version");
+_Static_assert(sizeof(struct slot_v2) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
+
+static struct slot_run encode_run(struct extent run)
+{
+	return (struct slot_run){htole32(run.first), htole32(run.nr_pages)};
+}
+
+static struct extent decode_run(struct slot_run run)
+{
+	return (struct extent){le32toh(run.first), le32toh(run.nr_pages)};
+}
+
+static uint32_t encode_flags(const struct region_record *record)
+{
+	return (record->require_cache_attr ? FLAG_REQUIRE_CACHE_ATTR : 0) |
+	       (record->pinned ? FLAG_PINNED : 0) | (record->placed ? FLAG_PLACED : 0) |
+	       (record->adopted ? FLAG_ADOPTED : 0) | (record->ending ? FLAG_ENDING : 0) |
+	       (record->between ? FLAG_BETWEEN : 0) | (record->going_back ? FLAG_GOING_BACK : 0);
+}
 
 void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLOT_BYTES])
 {
-	uint32_t flags = (record->require_cache_attr ? FLAG_REQUIRE_CACHE_ATTR : 0) |
-			 (record->pinned ? FLAG_PINNED : 0) | (record->placed ? FLAG_PLACED : 0) |
-			 (record->adopted ? FLAG_ADOPTED : 0);
-	struct slot_v1 v1 = {
-		.magic = htole32(JOURNAL_MAGIC),
-		.version = htole16(JOURNAL_VERSION),
-		.length = htole16(sizeof(v1)),
-		.cookie = htole64(record->cookie),
-		.vram_gfn = htole64(record->vram_gfn),
-		.backing_gfn = htole64(record->backing_gfn),
-		.nr_pages = htole64(record->nr_pages),
-		.domid = htole32(record->domid),
-		.state = htole32(record->state),
-		.cache_attr = htole32(record->cache_attr),
-		.owner_uid = htole32(record->owner_uid),
-		.flags = htole32(flags),
+	struct slot_v2 v2 = {
+		.v1 =
+			{
+				.magic = htole32(JOURNAL_MAGIC),
+				.version = htole16(JOURNAL_VERSION),
+				.length = htole16(sizeof(v2)),
+				.cookie = htole64(record->cookie),
+				.vram_gfn = htole64(record->vram_gfn),
+				.backing_gfn = htole64(record->backing_gfn),
+				.nr_pages = htole64(record->nr_pages),
+				.domid = htole32(record->domid),
+				.state = htole32(record->state),
+				.cache_attr = htole32(record->cache_attr),
+				.owner_uid = htole32(record->owner_uid),
+				.flags = htole32(encode_flags(record)),
+			},
+		.old_vram_gfn = htole64(record->old_vram_gfn),
+		.frontier = htole32(record->frontier),
+		.unsettled = htole32(record->unsettled),
+		.going = encode_run(record->going),
+		.n_live = htole32(record->live.n),
 	};
-	memcpy(v1.uuid, record->uuid, sizeof(v1.uuid));
+	memcpy(v2.v1.uuid, record->uuid, sizeof(v2.v1.uuid));
+	for (unsigned int i = 0; i < record->live.n; i++)
+		v2.live[i] = encode_run(record->live.run[i]);
 	memset(slot, 0, JOURNAL_SLOT_BYTES);
-	memcpy(slot, &v1, sizeof(v1));
+	memcpy(slot, &v2, sizeof(v2));
+}
+
+static void decode_v1(const struct slot_v1 *v1, struct region_record *record)
+{
+	uint32_t flags = le32toh(v1->flags);
+	*record = (struct region_record){
+		.cookie = le64toh(v1->cookie),
+		.vram_gfn = le64toh(v1->vram_gfn),
+		.backing_gfn = le64toh(v1->backing_gfn),
+		.nr_pages = le64toh(v1->nr_pages),
+		.domid = le32toh(v1->domid),
+		.state = le32toh(v1->state),
+		.cache_attr = le32toh(v1->cache_attr),
+		.owner_uid = le32toh(v1->owner_uid),
+		.require_cache_attr = flags & FLAG_REQUIRE_CACHE_ATTR,
+		.pinned = flags & FLAG_PINNED,
+		.placed = flags & FLAG_PLACED,
+		.adopted = flags & FLAG_ADOPTED,
+	};
+	memcpy(record->uuid, v1->uuid, sizeof(v1->uuid));
+}
+
+/* Whole, and how far its pages have come was not written. */
+static void complete_v1(struct region_record *record)
+{
+	record->live = extents_whole(record->nr_pages);
+	record->ending = record->state == XENVRAM__V1__REGION_STATE__DESTROYING ||
+			 record->state == XENVRAM__V1__REGION_STATE__REGION_STUCK;
+	if (record->state == XENVRAM__V1__REGION_STATE__ACTIVE)
+		record->frontier = record->nr_pages;
+	else
+		record->unsettled = record->nr_pages;
+}
+
+static void decode_v2(const struct slot_v2 *v2, struct region_record *record)
+{
+	uint32_t flags = le32toh(v2->v1.flags), n_live = le32toh(v2->n_live);
+
+	record->ending = flags & FLAG_ENDING;
+	record->between = flags & FLAG_BETWEEN;
+	record->going_back = flags & FLAG_GOING_BACK;
+	record->old_vram_gfn = le64toh(v2->old_vram_gfn);
+	record->frontier = le32toh(v2->frontier);
+	record->unsettled = le32toh(v2->unsettled);
+	record->going = decode_run(v2->going);
+	record->live.n = n_live <= MAX_REGION_EXTENTS ? n_live : 0;
+	for (unsigned int i = 0; i < record->live.n; i++)
+		record->live.run[i] = decode_run(v2->live[i]);
+}
+
+/* What is being destroyed of it, if not all, is in one extent, and the rest is good again without it. */
+static bool is_going_plausible(const struct region_record *record)
+{
+	struct extents left;
+	uint64_t end = extent_end(record->going);
+
+	if (record->going.nr_pages == 0)
+		return record->going.first == 0 && record->state != XENVRAM__V1__REGION_STATE__SHRINKING;
+	if (!extents_find(&record->live, record->going) ||
+		extents_remove(&record->live, record->going, &left) < 0 || left.n == 0)
+		return false;
+	return record->state != XENVRAM__V1__REGION_STATE__SHRINKING ||
+	       (record->frontier >= record->going.first && record->frontier + record->unsettled <= end);
+}
+
+static bool is_state_plausible(const struct region_record *record)
+{
+	switch (record->state) {
+	case XENVRAM__V1__REGION_STATE__CREATING:
+	case XENVRAM__V1__REGION_STATE__ACTIVE:
+	case XENVRAM__V1__REGION_STATE__SHRINKING:
+		return !record->between && !record->going_back && !record->ending;
+	case XENVRAM__V1__REGION_STATE__DESTROYING:
+		return !record->going_back;
+	case XENVRAM__V1__REGION_STATE__REGION_STUCK:
+		/* In one of three ways. */
+		return !record->going_back &&
+		       (record->ending || record->between != (record->going.nr_pages > 0));
+	case XENVRAM__V1__REGION_STATE__MOVING:
+		return record->between && !record->ending;
+	default:
+		return false;
+	}
 }
 
 static bool is_plausible(const struct region_record *record)
 {
 	return record->cookie != 0 && record->nr_pages > 0 && record->nr_pages <= MAX_REGION_PAGES &&
 	       record->vram_gfn <= MAX_GFN - record->nr_pages &&
-	       record->backing_gfn <= MAX_GFN - record->nr_pages && record->domid <= MAX_DOMID &&
-	       record->state < XENVRAM__V1__REGION_STATE__GONE &&
-	       record->cache_attr <= XENVRAM__V1__CACHE_ATTR__WP;
+	       record->backing_gfn <= MAX_GFN - record->nr_pages &&
+	       record->old_vram_gfn <= MAX_GFN - record->nr_pages && record->domid <= MAX_DOMID &&
+	       record->cache_attr <= XENVRAM__V1__CACHE_ATTR__WP && record->uuid[UUID_BYTES - 1] == '\0' &&
+	       record->frontier <= record->nr_pages &&
+	       record->unsettled <= record->nr_pages - record->frontier &&
+	       extents_are_good(&record->live, record->nr_pages) && is_going_plausible(record) &&
+	       is_state_plausible(record);
 }
 
 int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record *ret_record)
 {
-	struct slot_v1 v1;
-	memcpy(&v1, slot, sizeof(v1));
-	if (le32toh(v1.magic) != JOURNAL_MAGIC)
+	struct slot_v2 v2;
+	struct region_record record;
+	size_t length;
+
+	memcpy(&v2, slot, sizeof(v2));
+	if (le32toh(v2.v1.magic) != JOURNAL_MAGIC)
 		return 0;
-	if (le16toh(v1.version) != JOURNAL_VERSION) {
+	decode_v1(&v2.v1, &record);
+	switch (le16toh(v2.v1.version)) {
+	case 1:
+		length = sizeof(v2.v1);
+		complete_v1(&record);
+		break;
+	case 2:
+		length = sizeof(v2);
+		decode_v2(&v2, &record);
+		break;
+	default:
 		errno = ENOTSUP;
 		return -1;
 	}
-	uint32_t flags = le32toh(v1.flags);
-	struct region_record record = {
-		.cookie = le64toh(v1.cookie),
-		.vram_gfn = le64toh(v1.vram_gfn),
-		.backing_gfn = le64toh(v1.backing_gfn),
-		.nr_pages = le64toh(v1.nr_pages),
-		.domid = le32toh(v1.domid),
-		.state = le32toh(v1.state),
-		.cache_attr = le32toh(v1.cache_attr),
-		.owner_uid = le32toh(v1.owner_uid),
-		.require_cache_attr = flags & FLAG_REQUIRE_CACHE_ATTR,
-		.pinned = flags & FLAG_PINNED,
-		.placed = flags & FLAG_PLACED,
-		.adopted = flags & FLAG_ADOPTED,
-	};
-	memcpy(record.uuid, v1.uuid, sizeof(v1.uuid));
-	if (le16toh(v1.length) != sizeof(v1) || record.uuid[UUID_BYTES - 1] != '\0' ||
-		!is_plausible(&record)) {
+	if (le16toh(v2.v1.length) != length || !is_plausible(&record)) {
 		errno = EBADMSG;
 		return -1;
 	}

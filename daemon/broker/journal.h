@@ -6,6 +6,7 @@
  *
  * A slot is JOURNAL_SLOT_BYTES long, little-endian: magic u32, version u16, length u16, then the
  * record. A slot with another magic is free; one of a version that this build does not know is left alone.
+ * Later versions append to the record of version 1.
  */
 #ifndef XENVRAM_BROKER_JOURNAL_H
 #define XENVRAM_BROKER_JOURNAL_H
@@ -13,11 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/broker/region_table.h"
+#include "daemon/broker/region_record.h"
 
 #define JOURNAL_SLOT_BYTES 256u
 #define JOURNAL_MAGIC      0x4a525658u /* "XVRJ" */
-#define JOURNAL_VERSION    1u
+#define JOURNAL_VERSION    2u          /* written; 1 is read as well */
 
 void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLOT_BYTES]);
 

@@ -4,11 +4,35 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 
-static void describe_region(const struct region *region, Xenvram__V1__RegionInfo *info)
+/* A region in a list, and what it points to. */
+struct listed_region {
+	Xenvram__V1__RegionInfo info;
+	Xenvram__V1__Run run[MAX_REGION_EXTENTS];
+	Xenvram__V1__Run *run_pointers[MAX_REGION_EXTENTS];
+};
+
+static void describe_extents(const struct extents *live, struct listed_region *listed)
+{
+	listed->info.live_pages = extents_n_pages(live);
+	listed->info.n_extents = live->n;
+	listed->info.extents = listed->run_pointers;
+	for (unsigned int i = 0; i < live->n; i++) {
+		xenvram__v1__run__init(&listed->run[i]);
+		listed->run[i].first = live->run[i].first;
+		listed->run[i].nr_pages = live->run[i].nr_pages;
+		listed->run_pointers[i] = &listed->run[i];
+	}
+}
+
+static void describe_region(const struct region *region, struct listed_region *listed)
 {
 	const struct region_record *record = &region->record;
+	Xenvram__V1__RegionInfo *info = &listed->info;
 
 	xenvram__v1__region_info__init(info);
+	describe_extents(&record->live, listed);
+	info->between = record->between;
+	info->old_vram_gfn = record->old_vram_gfn;
 	info->cookie = record->cookie;
 	info->domid = record->domid;
 	info->domain_uuid = (char *)record->uuid;
@@ -35,7 +59,8 @@ static void describe_region(const struct region *region, Xenvram__V1__RegionInfo
 void listing_regions(
 	struct broker *broker, const struct asker *asker, const Xenvram__V1__ListRegions *request)
 {
-	Xenvram__V1__RegionInfo infos[MAX_LISTED], *pointers[MAX_LISTED];
+	struct listed_region listed[MAX_LISTED];
+	Xenvram__V1__RegionInfo *pointers[MAX_LISTED];
 	Xenvram__V1__ListRegionsReply list = XENVRAM__V1__LIST_REGIONS_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	const struct binding *binding = connection_binding(connection_find(broker, asker->connection));
@@ -51,8 +76,8 @@ void listing_regions(
 			list.more = true;
 			break;
 		}
-		pointers[list.n_regions] = &infos[list.n_regions];
-		describe_region(region, &infos[list.n_regions++]);
+		pointers[list.n_regions] = &listed[list.n_regions].info;
+		describe_region(region, &listed[list.n_regions++]);
 	}
 	reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_REGIONS;
 	reply.list_regions = &list;

@@ -28,31 +28,34 @@ static bool overlaps(uint64_t a, uint64_t a_pages, uint64_t b, uint64_t b_pages)
 	return a < b + b_pages && b < a + a_pages;
 }
 
-/* vram, and backing if there is one. */
-static unsigned int n_ranges(const struct region_record *record)
+static int check_claim(const struct region_record *record, const struct claim *mine,
+	const struct region_record *other, struct failure *failure)
 {
-	return record->adopted ? 1 : 2;
+	struct claim theirs[MAX_CLAIMS];
+	unsigned int n = region_record_claims(other, theirs);
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (overlaps(mine->first_gfn, mine->nr_pages, theirs[i].first_gfn, theirs[i].nr_pages))
+			return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EEXIST,
+				"domain %u: %s 0x%" PRIx64 " + %" PRIu64 " pages overlaps the %s 0x%" PRIx64
+				" + %" PRIu64 " pages of region 0x%" PRIx64,
+				record->domid, mine->name, mine->first_gfn, mine->nr_pages, theirs[i].name,
+				theirs[i].first_gfn, theirs[i].nr_pages, other->cookie);
+	}
+	return 0;
 }
 
-/* A gfn can be in use as vram or as backing: the pages of a region come back to its backing one day. */
-static int check_overlap(
-	const struct region_record *record, const struct region_record *other, struct failure *failure)
+static int check_claims(const struct region_table *table, const struct region_record *record,
+	const struct claim *claims, unsigned int n, struct failure *failure)
 {
-	const struct {
-		const char *name;
-		uint64_t first;
-	} mine[] = {{"vram", record->vram_gfn}, {"backing", record->backing_gfn}},
-	  theirs[] = {{"vram", other->vram_gfn}, {"backing", other->backing_gfn}};
+	const struct region *region;
 
-	for (unsigned int i = 0; i < n_ranges(record); i++) {
-		for (unsigned int j = 0; j < n_ranges(other); j++) {
-			if (overlaps(mine[i].first, record->nr_pages, theirs[j].first, other->nr_pages))
-				return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EEXIST,
-					"domain %u: %s 0x%" PRIx64 " + %" PRIu64
-					" pages overlaps the %s 0x%" PRIx64 " + %" PRIu64
-					" pages of region 0x%" PRIx64,
-					record->domid, mine[i].name, mine[i].first, record->nr_pages,
-					theirs[j].name, theirs[j].first, other->nr_pages, other->cookie);
+	LIST_FOREACH(region, &table->regions, link) {
+		if (region->record.domid != record->domid)
+			continue;
+		for (unsigned int i = 0; i < n; i++) {
+			if (check_claim(record, &claims[i], &region->record, failure) < 0)
+				return -1;
 		}
 	}
 	return 0;
@@ -70,14 +73,11 @@ unsigned int region_table_count(const struct region_table *table, uint32_t domid
 int region_table_admit(
 	const struct region_table *table, const struct region_record *record, struct failure *failure)
 {
-	const struct region *region;
 	unsigned int used = region_table_count(table, record->domid);
+	struct claim claims[MAX_CLAIMS];
 
-	LIST_FOREACH(region, &table->regions, link) {
-		if (region->record.domid == record->domid &&
-			check_overlap(record, &region->record, failure) < 0)
-			return -1;
-	}
+	if (check_claims(table, record, claims, region_record_claims(record, claims), failure) < 0)
+		return -1;
 	if (used >= MAX_REGIONS_PER_DOMAIN)
 		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
 			"domain %u has %u regions, at most %u are allowed; destroy one first", record->domid,
@@ -87,6 +87,17 @@ int region_table_admit(
 			"this host has %u regions, at most %u are allowed; destroy one first",
 			table->n_regions, table->n_slots);
 	return 0;
+}
+
+int region_table_admit_move(const struct region_table *table, const struct region_record *record,
+	uint64_t new_vram_gfn, struct failure *failure)
+{
+	struct claim claims[MAX_REGION_EXTENTS];
+	for (unsigned int i = 0; i < record->live.n; i++) {
+		struct extent run = record->live.run[i];
+		claims[i] = (struct claim){"new vram", new_vram_gfn + run.first, run.nr_pages};
+	}
+	return check_claims(table, record, claims, record->live.n, failure);
 }
 
 static int take_slot(struct region_table *table, unsigned int *slot)

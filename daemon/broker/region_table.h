@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/broker/region_record.h"
+#include "daemon/broker/task.h"
 #include "daemon/common/extent.h"
-#include "proto/failure.h"
-#include "proto/limits.h"
 #include "proto/region_log.h"
 
 struct domain;
@@ -29,44 +29,19 @@ struct poll_waiter {
 	bool sent; /* the poll under way was asked for after it came */
 };
 
-/* What a region is: all of it goes into the journal. */
-struct region_record {
-	uint64_t cookie;
-	uint32_t domid;
-	char uuid[UUID_BYTES];
-	uint64_t vram_gfn;
-	uint64_t backing_gfn;
-	uint64_t nr_pages;
-	uint32_t cache_attr; /* Xenvram__V1__CacheAttr */
-	uint32_t state;      /* Xenvram__V1__RegionState */
-	uint32_t owner_uid;
-	bool require_cache_attr;
-	bool pinned;
-	bool placed;  /* every page has been at vram once */
-	bool adopted; /* its pages are at vram on their own account; it has no backing */
-};
-
-/* How far the worker was told of it; begins anew with each worker. */
-enum region_step {
-	REGION_STEP_NONE,
-	REGION_STEP_SENT,    /* check, create, attach or destroy is with the worker */
-	REGION_STEP_AT_WORK, /* attached: it can be watched and polled */
-};
-
 struct region {
 	LIST_ENTRY(region) link; /* region_table::regions */
 	struct region_record record;
 	struct domain *domain;
-	unsigned int slot; /* in the journal */
-	enum region_step step;
-	bool dry_run;   /* goes as soon as it is checked */
-	bool checked;   /* a creation: its pages are where they must be */
-	bool journaled; /* the slot is written */
+	unsigned int slot;  /* in the journal */
+	struct task task;   /* what is being done to it, if anything */
+	struct asker asker; /* of the task */
+	bool at_work;       /* a step of it is with the worker */
+	bool attached;      /* the worker follows it: it can be watched and polled */
+	bool dry_run;       /* goes as soon as it is checked */
+	bool journaled;     /* the slot is written */
 	bool log_requested;
-	bool undoing;
-	struct failure failure; /* while undoing: why its creation failed, for the asker */
-	struct asker asker;     /* of the creation or destruction under way */
-	int log_fd;             /* read-only; -1: not there yet */
+	int log_fd; /* read-only; -1: not there yet */
 	struct region_log log;
 	uint32_t period_us;    /* the shortest that a subscription asks for; 0: none */
 	struct extent watched; /* what the worker follows for subscriptions: all of theirs, and between */
@@ -95,6 +70,9 @@ void region_table_deinit(struct region_table *table);
  */
 int region_table_admit(
 	const struct region_table *table, const struct region_record *record, struct failure *failure);
+/* May the region's pages go to this vram, of which none is its own yet? 0, or -1 with CONFLICT. */
+int region_table_admit_move(const struct region_table *table, const struct region_record *record,
+	uint64_t new_vram_gfn, struct failure *failure);
 
 /*
  * Adds it in `slot`, or in a free one when slot is n_slots. NULL with errno: ENOMEM, EEXIST when the cookie

@@ -77,12 +77,13 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 		.cache_attr = request->cache_attr,
 		.require_cache_attr = request->require_cache_attr,
 		.adopted = request->adopt,
-		.state = XENVRAM__V1__REGION_STATE__CREATING,
 		.owner_uid = owner_uid,
 	};
+	struct task task;
 
 	/* Of a connection that is bound: the region is for that domain, and no later one with its domid. */
 	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
+	task_begin_creation(&task, &record);
 	if (region_table_admit(&broker->regions, &record, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
@@ -97,6 +98,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 		return;
 	}
 	region->domain = domain;
+	region->task = task;
 	region->asker = *asker;
 	region->dry_run = request->dry_run;
 	domain_want_worker(domain);
@@ -133,34 +135,54 @@ int regions_pages(const struct region *region, uint64_t first, uint64_t nr_pages
 	return 0;
 }
 
-void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t cookie)
+static void begin(struct region *region, const struct asker *asker)
 {
-	struct failure failure;
-	struct region *region = regions_require(broker, asker, cookie);
-	if (!region)
-		return;
-	if (region->record.state != XENVRAM__V1__REGION_STATE__ACTIVE &&
-		region->record.state != XENVRAM__V1__REGION_STATE__REGION_STUCK) {
-		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
-			"region 0x%" PRIx64 " is being %s", cookie,
-			region->record.state == XENVRAM__V1__REGION_STATE__CREATING ? "created"
-										    : "destroyed");
-		asker_fail(broker, asker, &failure);
-		return;
-	}
-	uint32_t old_state = region->record.state;
-	region->record.state = XENVRAM__V1__REGION_STATE__DESTROYING;
-	if (regions_journal(broker, region) < 0) {
-		region->record.state = old_state;
-		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, errno,
-			"the journal cannot be written: %s", strerror(errno));
-		asker_fail(broker, asker, &failure);
-		return;
-	}
 	region->asker = *asker;
-	region->step = REGION_STEP_NONE;
 	domain_want_worker(region->domain);
 	regions_advance(region);
+}
+
+void regions_destroy(
+	struct broker *broker, const struct asker *asker, const Xenvram__V1__DestroyRegion *request)
+{
+	struct extent going = {request->first_page, request->nr_pages};
+	struct region *region = regions_require(broker, asker, request->cookie);
+	struct failure failure;
+
+	if (!region)
+		return;
+	if (task_admit_destruction(&region->record, going, &failure) < 0) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	task_begin_destruction(&region->task, &region->record, going);
+	begin(region, asker);
+}
+
+void regions_move(struct broker *broker, const struct asker *asker, const Xenvram__V1__MoveRegion *request)
+{
+	struct region *region = regions_require(broker, asker, request->cookie);
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	struct failure failure;
+
+	if (!region)
+		return;
+	bool is_there = region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&
+			region->record.vram_gfn == request->vram_gfn;
+	if (is_there) {
+		asker_reply(broker, asker, &reply, NULL, 0);
+		return;
+	}
+	/* Where a region is stuck on its way it has its claims already. */
+	if (task_admit_move(&region->record, request->vram_gfn, &failure) < 0 ||
+		(region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&
+			region_table_admit_move(
+				&broker->regions, &region->record, request->vram_gfn, &failure) < 0)) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	task_begin_move(&region->task, &region->record, request->vram_gfn);
+	begin(region, asker);
 }
 
 /* ---- what the supervisor tells ---- */
@@ -250,21 +272,16 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 			fail_and_remove(broker, region, &failure);
 			continue;
 		}
-		switch (region->record.state) {
-		case XENVRAM__V1__REGION_STATE__CREATING:
-			fail_and_remove(broker, region, &failure);
-			break;
-		case XENVRAM__V1__REGION_STATE__DESTROYING:
-			region->record.state = XENVRAM__V1__REGION_STATE__REGION_STUCK;
-			regions_journal(broker, region);
-			asker_fail(broker, &region->asker, &failure);
-			region->asker = (struct asker){0};
-			break;
-		default:
+		regions_answer_polls(broker, region, &failure);
+		if (region->task.stage == TASK_IDLE) {
 			log_error("region 0x%" PRIx64 " cannot be served: %s", region->record.cookie,
 				failure.text);
-			regions_answer_polls(broker, region, &failure);
+			continue;
 		}
+		task_give_up(&region->task, &region->record, &failure);
+		if (region->record.state != XENVRAM__V1__REGION_STATE__GONE)
+			regions_journal(broker, region);
+		regions_end_task(broker, region);
 	}
 }
 
@@ -296,7 +313,5 @@ void regions_inherit(struct broker *broker, const struct region_record *record, 
 		return;
 	}
 	region->journaled = true;
-	/* Whether its pages were moved is not known; nobody can be given the cookie any more. */
-	if (record->state == XENVRAM__V1__REGION_STATE__CREATING)
-		region->record.state = XENVRAM__V1__REGION_STATE__DESTROYING;
+	task_begin_inherited(&region->task, &region->record);
 }

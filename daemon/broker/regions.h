@@ -9,7 +9,9 @@
 
 void regions_create(struct broker *broker, const struct asker *asker, uint32_t owner_uid,
 	const Xenvram__V1__CreateRegion *request);
-void regions_destroy(struct broker *broker, const struct asker *asker, uint64_t cookie);
+void regions_destroy(
+	struct broker *broker, const struct asker *asker, const Xenvram__V1__DestroyRegion *request);
+void regions_move(struct broker *broker, const struct asker *asker, const Xenvram__V1__MoveRegion *request);
 /* The region with this cookie; if there is none the asker is told so, and NULL. */
 struct region *regions_require(struct broker *broker, const struct asker *asker, uint64_t cookie);
 /*
@@ -46,17 +48,22 @@ int regions_journal(struct broker *broker, struct region *region);
 /* Sends the worker whatever is next for the region, if it and the region's log are there. */
 void regions_advance(struct region *region);
 void regions_advance_domain(struct domain *domain);
-/* The region's creation failed: its pages are put back, and then the asker is told. */
-void regions_undo_creation(struct broker *broker, struct region *region, const struct failure *failure);
+/* Its task is at its end: the asker is told, and the region goes or is followed. */
+void regions_end_task(struct broker *broker, struct region *region);
 /* The worker has answered a command. */
 void regions_done(struct broker *broker, struct region *region, Xenvram__Internal__Command__WhatCase what,
 	const struct asker *asker, const Xenvram__Internal__Done *done);
-/* Nobody will answer a command of this asker: its worker, or its region, is gone. */
-void regions_command_lost(struct broker *broker, const struct asker *asker);
+/* Nobody will answer a command of this asker: its worker, or its region, is gone (region_polls.c). */
+void regions_command_lost(
+	struct broker *broker, const struct asker *asker, Xenvram__Internal__Command__WhatCase what);
 void regions_worker_lost(struct domain *domain);
+
+/* ---- what clients ask of regions that are there (region_polls.c) ---- */
 
 /* Answers the asker with a snapshot of these pages after a poll of the hypervisor. */
 void regions_poll(struct region *region, const struct asker *asker, struct extent pages, uint64_t since);
+/* Asks the worker for what is waited for, if it follows the region. */
+void regions_send_poll(struct region *region);
 /* Nobody waits for polls on this connection any more. */
 void regions_forget_connection(struct broker *broker, uint64_t connection);
 /* Answers all who wait for a poll: with snapshots, or with the failure if there is one. */
@@ -66,5 +73,10 @@ void regions_answer_polls(struct broker *broker, struct region *region, const st
  * there yet begins with all dirty anyway.
  */
 void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs);
+void regions_marked(struct broker *broker, const struct asker *asker, const struct failure *failure);
+/* Answers the asker with where the pages are, from first_page on. */
+void regions_map(struct region *region, const struct asker *asker, uint64_t first_page);
+void regions_mapped(struct broker *broker, struct region *region, const struct asker *asker,
+	const Xenvram__Internal__Done *done, const struct failure *failure);
 
 #endif

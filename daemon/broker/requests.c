@@ -58,7 +58,14 @@ static void handle_destroy_region(struct broker *broker, struct connection *conn
 	const struct asker *asker, const Request *request)
 {
 	(void)connection;
-	regions_destroy(broker, asker, request->destroy_region->cookie);
+	regions_destroy(broker, asker, request->destroy_region);
+}
+
+static void handle_move_region(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	(void)connection;
+	regions_move(broker, asker, request->move_region);
 }
 
 static void handle_list_regions(struct broker *broker, struct connection *connection,
@@ -155,6 +162,21 @@ static void handle_refresh(struct broker *broker, struct connection *connection,
 		regions_mark(region, asker, NULL, 0);
 }
 
+static void handle_map_region(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	struct region *region = regions_require(broker, asker, request->map_region->cookie);
+	struct failure failure;
+
+	(void)connection;
+	if (!region)
+		return;
+	if (domain_admit_command(region->domain, &failure) < 0)
+		asker_fail(broker, asker, &failure);
+	else
+		regions_map(region, asker, request->map_region->first_page);
+}
+
 static void handle_bind(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
@@ -180,6 +202,8 @@ static const handler handlers[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE] = handle_unsubscribe,
 	[XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY] = handle_mark_dirty,
 	[XENVRAM__V1__REQUEST__OPERATION_REFRESH] = handle_refresh,
+	[XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION] = handle_move_region,
+	[XENVRAM__V1__REQUEST__OPERATION_MAP_REGION] = handle_map_region,
 };
 
 /* Does the request name a domain? Asked of the grammar, so that no operation can be forgotten. */

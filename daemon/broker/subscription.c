@@ -41,7 +41,7 @@ static void tell_worker(struct subscription *subscription, Xenvram__Internal__Co
 	Xenvram__Internal__Reader reader = XENVRAM__INTERNAL__READER__INIT;
 	Xenvram__Internal__Command command = XENVRAM__INTERNAL__COMMAND__INIT;
 
-	if (region->step != REGION_STEP_AT_WORK)
+	if (!region->attached)
 		return;
 	reader.subscription = subscription->id;
 	reader.cookie = region->record.cookie;

@@ -43,6 +43,16 @@ static int probe_kind(struct guest *guest, struct failure *failure)
 	}
 }
 
+int guest_check_alive(struct guest *guest, struct failure *failure)
+{
+	/* Of no pages nothing is stored, but the pointer must not be NULL, nor page-aligned. */
+	static unsigned long unaligned[2] __attribute__((aligned(2 * sizeof(unsigned long))));
+
+	if (xendevicemodel_track_dirty_vram(guest->devicemodel, guest->domid, 0, 0, &unaligned[1]) < 0)
+		return guest_failure(guest, failure, "dirty tracking cannot be stopped");
+	return 0;
+}
+
 static int hold_page(struct guest *guest, struct failure *failure)
 {
 	xen_pfn_t gfns[BATCH];

@@ -32,6 +32,12 @@ struct guest {
 int guest_open(struct guest *guest, uint16_t domid, struct failure *failure);
 void guest_close(struct guest *guest);
 
+/*
+ * Is the domain still alive? Relocating and pinning do not notice when it is dying. Stops dirty tracking,
+ * which therefore must be off already. 0, or -1 with NO_DOMAIN, or HYPERVISOR.
+ */
+int guest_check_alive(struct guest *guest, struct failure *failure);
+
 /* Fills the failure for a hypercall that set errno; ESRCH becomes NO_DOMAIN. Returns -1. */
 int guest_failure(const struct guest *guest, struct failure *failure, const char *what);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moving a region's pages into place and back, so that whatever fails or dies in the middle can be put
- * right: the hypervisor does not say how far a move came, so the truth is always probed. No page is ever
- * moved onto a populated gfn, which would free the page there.
+ * Moving pages of the guest, so that whatever fails or dies in the middle can be put right: the hypervisor
+ * does not say how far a move came, so the truth is always probed. No page is ever moved onto a populated
+ * gfn, which would free the page there.
  */
 #ifndef XENVRAM_WORKER_RELOCATION_H
 #define XENVRAM_WORKER_RELOCATION_H
@@ -13,25 +13,15 @@
 #include "daemon/worker/guest.h"
 #include "proto/internal.pb-c.h"
 
-/* Is every backing page there and every vram gfn a hole; or, to be adopted, every vram page there? 0, or -1
- * with CONFLICT naming the page that is not.
- */
-int relocation_check(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *failure);
+/* Is every page as expected? 0, or -1 with CONFLICT naming the one that is not. */
+int relocation_check(struct guest *guest, const Xenvram__Internal__Check *check, struct failure *failure);
 
 /*
- * Backing to vram, unless adopted, then the pin, after relocation_check said yes. 0 with *ret_pinned and,
- * where the pin was refused but not required, a warning. After a failure (-1) pages may be at either place:
- * relocation_undo.
+ * Moves a chunk. Not thorough: if all of to_gfn are holes, in one go; after a failure (-1) pages may be at
+ * either end. Thorough: every page that is at from_gfn and has a hole at to_gfn, from whatever state, and may
+ * be repeated; 0 with *shifted saying what could not be moved, or -1 with what a probe failed with.
  */
-int relocation_place(struct guest *guest, const Xenvram__Internal__Region *region, bool *ret_pinned,
-	struct failure *ret_warning, struct failure *failure);
-
-/*
- * Unpins, and, unless they were adopted, moves back every page of the region that is at its vram gfn, from
- * whatever state the region is in. May be repeated. 0, with a warning if pages are in neither place (the
- * guest gave them up); or -1: STUCK when pages remain that could not be moved, or what a probe failed with.
- */
-int relocation_undo(struct guest *guest, const Xenvram__Internal__Region *region, struct failure *ret_warning,
-	struct failure *failure);
+int relocation_shift(struct guest *guest, const Xenvram__Internal__Shift *shift,
+	Xenvram__Internal__Shifted *shifted, struct failure *failure);
 
 #endif

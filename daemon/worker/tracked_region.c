@@ -60,6 +60,9 @@ int tracked_region_place(
 	}
 	if (check(region, live, n_live) < 0)
 		return -1;
+	if (vram_first == region->vram_first && n_live == region->n_live &&
+		memcmp(live, region->live, n_live * sizeof(*live)) == 0)
+		return 0;
 	region->vram_first = vram_first;
 	memcpy(region->live, live, n_live * sizeof(*live));
 	region->n_live = n_live;

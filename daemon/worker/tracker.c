@@ -55,7 +55,7 @@ static uint64_t now_ns(void)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-static struct tracked_region *find_region(struct tracker *tracker, uint64_t cookie)
+static struct tracked_region *find_region(const struct tracker *tracker, uint64_t cookie)
 {
 	struct tracked_region *region;
 	LIST_FOREACH(region, &tracker->regions, link) {
@@ -283,6 +283,11 @@ int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first,
 		return -1;
 	stir(tracker);
 	return 0;
+}
+
+bool tracker_has(const struct tracker *tracker, uint64_t cookie)
+{
+	return find_region(tracker, cookie) != NULL;
 }
 
 static void end_region(struct tracked_region *region)

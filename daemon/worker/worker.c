@@ -17,8 +17,10 @@
 #include "daemon/common/privilege.h"
 #include "daemon/common/role.h"
 #include "daemon/common/sandbox.h"
+#include "daemon/worker/arrangement.h"
 #include "daemon/worker/guest.h"
 #include "daemon/worker/log_store.h"
+#include "daemon/worker/page_map.h"
 #include "daemon/worker/relocation.h"
 #include "daemon/worker/tracker.h"
 #include "proto/internal.pb-c.h"
@@ -87,37 +89,62 @@ static const struct tracker_ops tracker_ops = {on_polled, on_domain_gone};
 
 /* ---- commands; each returns 0, or -1 with the failure ---- */
 
-static int track(struct worker *worker, const Xenvram__Internal__Region *region, struct failure *failure)
+/* Also one that is followed elsewhere, or in part, up to now. */
+static int place(
+	struct worker *worker, const Xenvram__Internal__Placement *placement, struct failure *failure)
 {
-	struct extent vram = {region->vram_gfn, region->nr_pages};
-	int fd = log_store_fd(&worker->logs, region->cookie);
-	if (fd < 0 || tracker_add(worker->tracker, region->cookie, vram, fd) < 0)
+	struct extent live[MAX_REGION_EXTENTS];
+	size_t n_live = 0;
+
+	for (; n_live < placement->n_live && n_live < MAX_REGION_EXTENTS; n_live++)
+		live[n_live] =
+			(struct extent){placement->live[n_live]->first, placement->live[n_live]->nr_pages};
+	if (tracker_place(worker->tracker, placement->cookie, placement->vram_gfn, live, n_live) < 0)
 		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
-			"the log of region 0x%" PRIx64 " cannot be used: %s", region->cookie,
-			strerror(errno));
+			"region 0x%" PRIx64 " cannot be followed: %s", placement->cookie, strerror(errno));
 	return 0;
 }
 
-static int create(struct worker *worker, const Xenvram__Internal__Region *region,
+static int attach(
+	struct worker *worker, const Xenvram__Internal__Placement *placement, struct failure *failure)
+{
+	struct extent vram = {placement->vram_gfn, placement->nr_pages};
+	int fd = log_store_fd(&worker->logs, placement->cookie);
+	if (fd < 0 || tracker_add(worker->tracker, placement->cookie, vram, fd) < 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the log of region 0x%" PRIx64 " cannot be used: %s", placement->cookie,
+			strerror(errno));
+	return place(worker, placement, failure);
+}
+
+/* Unlike a new broker's attaching it keeps the readers that the region has. */
+static int follow(
+	struct worker *worker, const Xenvram__Internal__Placement *placement, struct failure *failure)
+{
+	return tracker_has(worker->tracker, placement->cookie) ? place(worker, placement, failure)
+							       : attach(worker, placement, failure);
+}
+
+/* Tracking is off while pages are moved, and has to begin anew after that: what was not read is all dirty. */
+static int arrange(struct worker *worker, const Xenvram__Internal__Arrange *arrange,
 	Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
 {
 	bool pinned = false;
+
 	tracker_suspend(worker->tracker);
-	if (relocation_place(&worker->guest, region, &pinned, warning, failure) < 0)
+	if (guest_check_alive(&worker->guest, failure) < 0 ||
+		arrangement_apply(&worker->guest, arrange, &pinned, warning, failure) < 0)
 		return -1;
 	done->pinned = pinned;
-	/* After any failure the broker has it destroyed. */
-	return track(worker, region, failure);
-}
-
-static int destroy(struct worker *worker, const Xenvram__Internal__Region *region, struct failure *warning,
-	struct failure *failure)
-{
-	tracker_suspend(worker->tracker);
-	if (relocation_undo(&worker->guest, region, warning, failure) < 0)
-		return -1;
-	tracker_remove(worker->tracker, region->cookie);
-	return 0;
+	switch (arrange->tracking) {
+	case XENVRAM__INTERNAL__TRACKING__FOLLOWS:
+		return follow(worker, arrange->placement, failure);
+	case XENVRAM__INTERNAL__TRACKING__ENDS:
+		tracker_remove(worker->tracker, arrange->cookie);
+		return 0;
+	default:
+		return 0;
+	}
 }
 
 static int no_region(uint64_t cookie, struct failure *failure)
@@ -158,19 +185,50 @@ static int poll_pages(
 		       : 1;
 }
 
+/* What an answer points to until it is packed. */
+struct answer_parts {
+	Xenvram__Internal__Shifted shifted;
+	Xenvram__V1__MappedRun runs[MAX_MAPPED_RUNS];
+	Xenvram__V1__MappedRun *run_pointers[MAX_MAPPED_RUNS];
+};
+
+static int shift(struct worker *worker, const Xenvram__Internal__Shift *shift, Xenvram__Internal__Done *done,
+	struct answer_parts *parts, struct failure *failure)
+{
+	xenvram__internal__shifted__init(&parts->shifted);
+	done->shifted = &parts->shifted;
+	return relocation_shift(&worker->guest, shift, &parts->shifted, failure);
+}
+
+static int map(struct worker *worker, const Xenvram__Internal__Map *map, Xenvram__Internal__Done *done,
+	struct answer_parts *parts, struct failure *failure)
+{
+	size_t n;
+	if (page_map_list(&worker->guest, map, parts->runs, MAX_MAPPED_RUNS, &n, failure) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		parts->run_pointers[i] = &parts->runs[i];
+	done->n_map = n;
+	done->map = parts->run_pointers;
+	return 0;
+}
+
 /* 1: will be answered later. */
 static int handle_command(struct worker *worker, const Xenvram__Internal__Command *command,
-	struct frame *frame, Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
+	struct frame *frame, Xenvram__Internal__Done *done, struct answer_parts *parts,
+	struct failure *warning, struct failure *failure)
 {
 	switch (command->what_case) {
 	case XENVRAM__INTERNAL__COMMAND__WHAT_CHECK:
 		return relocation_check(&worker->guest, command->check, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_CREATE:
-		return create(worker, command->create, done, warning, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE:
+		return arrange(worker, command->arrange, done, warning, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT:
+		return shift(worker, command->shift, done, parts, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_ATTACH:
-		return track(worker, command->attach, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_DESTROY:
-		return destroy(worker, command->destroy, warning, failure);
+		return attach(worker, command->attach, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_MAP:
+		return map(worker, command->map, done, parts, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_ADD_READER:
 		return add_reader(worker, command->add_reader, frame, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_DROP_READER:
@@ -195,6 +253,7 @@ static void on_broker_packet(void *owner, struct frame *frame)
 	struct worker *worker = owner;
 	Xenvram__Internal__Done done = XENVRAM__INTERNAL__DONE__INIT;
 	struct failure failure, warning = {.text = ""};
+	struct answer_parts parts;
 
 	Xenvram__Internal__Command *command =
 		(Xenvram__Internal__Command *)frame_unpack(frame, &xenvram__internal__command__descriptor);
@@ -204,7 +263,7 @@ static void on_broker_packet(void *owner, struct frame *frame)
 		return;
 	}
 	done.serial = command->serial;
-	int rc = handle_command(worker, command, frame, &done, &warning, &failure);
+	int rc = handle_command(worker, command, frame, &done, &parts, &warning, &failure);
 	done.warning = warning.text;
 	if (rc <= 0)
 		answer(worker, &done, rc < 0 ? &failure : NULL);

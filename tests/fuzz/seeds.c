@@ -89,10 +89,30 @@ static void write_journal(void)
 		.vram_gfn = MAX_GFN - 1,
 		.backing_gfn = 0x7000,
 		.nr_pages = 1,
+		.live = extents_whole(1),
 		.placed = true,
+		.frontier = 1,
+		.state = XENVRAM__V1__REGION_STATE__ACTIVE,
 	};
 	journal_encode(&record, slot);
 	write_seed("journal", 0, slot, sizeof(slot));
+
+	record.vram_gfn = 0xf0000;
+	record.nr_pages = 4096;
+	record.live = (struct extents){{{0, 100}, {200, 3000}}, 2};
+	record.state = XENVRAM__V1__REGION_STATE__SHRINKING;
+	record.going = (struct extent){300, 1000};
+	record.frontier = 556;
+	record.unsettled = 256;
+	journal_encode(&record, slot);
+	write_seed("journal", 1, slot, sizeof(slot));
+
+	record.going = (struct extent){0};
+	record.state = XENVRAM__V1__REGION_STATE__MOVING;
+	record.between = record.going_back = true;
+	record.old_vram_gfn = 0xe0000;
+	journal_encode(&record, slot);
+	write_seed("journal", 2, slot, sizeof(slot));
 }
 
 static void write_region_logs(void)

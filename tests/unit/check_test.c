@@ -290,6 +290,41 @@ static void test_mark_dirty(void **state)
 	}
 }
 
+static void test_destroy_region(void **state)
+{
+	(void)state;
+	Xenvram__V1__DestroyRegion destroy = XENVRAM__V1__DESTROY_REGION__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION;
+	request.destroy_region = &destroy;
+	destroy.cookie = 1;
+	destroy.first_page = 3;
+	assert_refused(&request, EINVAL, "first_page 3");
+	destroy.nr_pages = 1;
+	assert_accepted(&request);
+	destroy.cookie = 0;
+	assert_refused(&request, EINVAL, "cookie 0");
+}
+
+static void test_move_region(void **state)
+{
+	(void)state;
+	Xenvram__V1__MoveRegion move = XENVRAM__V1__MOVE_REGION__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION;
+	request.move_region = &move;
+	move.vram_gfn = MAX_GFN - 1;
+	assert_refused(&request, EINVAL, "cookie 0");
+	move.cookie = 1;
+	assert_accepted(&request);
+	move.vram_gfn = MAX_GFN;
+	assert_refused(&request, EINVAL, "vram_gfn");
+	move.vram_gfn = UINT64_MAX;
+	assert_refused(&request, EINVAL, "vram_gfn");
+}
+
 static void test_listing(void **state)
 {
 	(void)state;
@@ -380,7 +415,9 @@ static void test_absent_and_unknown_operations(void **state)
 /* Serial 1, and the given operation as an empty message. */
 static Request *unpack_operation(uint8_t field)
 {
-	struct frame frame = {.bytes = {1 << 3, 1, field << 3 | 2, 0}, .n_bytes = 4};
+	/* The field's tag in two bytes, as it needs from 16 on. */
+	struct frame frame = {
+		.bytes = {1 << 3, 1, (field << 3 & 0x7f) | 2 | 0x80, field >> 4, 0}, .n_bytes = 5};
 	ProtobufCMessage *message = frame_unpack(&frame, &xenvram__v1__request__descriptor);
 	assert_non_null(message);
 	return (Request *)message;
@@ -389,7 +426,7 @@ static Request *unpack_operation(uint8_t field)
 static void test_operation_of_the_future(void **state)
 {
 	(void)state;
-	Request *request = unpack_operation(15);
+	Request *request = unpack_operation(99);
 	assert_refused(request, EOPNOTSUPP, "operation");
 	frame_free_message(&request->base);
 }
@@ -428,6 +465,8 @@ int main(void)
 		cmocka_unit_test(test_period),
 		cmocka_unit_test(test_unsubscribe),
 		cmocka_unit_test(test_mark_dirty),
+		cmocka_unit_test(test_destroy_region),
+		cmocka_unit_test(test_move_region),
 		cmocka_unit_test(test_listing),
 		cmocka_unit_test(test_client_name),
 		cmocka_unit_test(test_versions),

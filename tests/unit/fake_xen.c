@@ -40,6 +40,13 @@ static int fail_with(int error)
 	return -1;
 }
 
+static bool is_struck(void)
+{
+	xen.n_calls++;
+	return xen.fail_call &&
+	       (xen.n_calls == xen.fail_call || (xen.fail_for_ever && xen.n_calls > xen.fail_call));
+}
+
 static int check_domain(domid_t domid)
 {
 	if (xen.domain_error)
@@ -111,6 +118,10 @@ void *xenforeignmemory_map(xenforeignmemory_handle *handle, uint32_t domid, int 
 {
 	(void)handle;
 	(void)prot;
+	if (is_struck()) {
+		errno = xen.fail_error;
+		return NULL;
+	}
 	if (xen.domain_error != ESRCH && check_domain(domid) < 0)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
@@ -160,12 +171,15 @@ int xendevicemodel_relocate_memory(
 	(void)handle;
 	if (check_domain(domid) < 0)
 		return -1;
+	bool struck = is_struck();
 	xen.n_long_runs += size > xen.max_run;
 	for (uint32_t i = 0; i < size; i++) {
+		if (struck && i == xen.fail_good_pages)
+			break;
 		if (move_page(source + i, destination + i) < 0)
 			return -1;
 	}
-	return 0;
+	return struck ? fail_with(xen.fail_error) : 0;
 }
 
 /* ---- pins ---- */
@@ -189,10 +203,21 @@ int xendevicemodel_pin_memory_cacheattr(
 	(void)handle;
 	if (check_domain(domid) < 0)
 		return -1;
+	/* ENOENT from unpinning says that there is no such pin, which must be true. */
+	if (is_struck() && !(type == XEN_DMOP_DELETE_MEM_CACHEATTR && xen.fail_error == ENOENT))
+		return fail_with(xen.fail_error);
 	if (type == XEN_DMOP_DELETE_MEM_CACHEATTR)
 		return unpin(first, last);
 	if (xen.pin_error)
 		return fail_with(xen.pin_error);
+	for (unsigned int i = 0; i < xen.n_pins; i++) {
+		if (xen.pins[i].first == first && xen.pins[i].last == last) {
+			xen.pins[i].type = type;
+			return 0;
+		}
+		if (first <= xen.pins[i].last && xen.pins[i].first <= last)
+			return fail_with(EBUSY);
+	}
 	if (xen.n_pins == FAKE_MAX_PINS)
 		return fail_with(ENOSPC);
 	xen.pins[xen.n_pins++] = (struct fake_pin){first, last, type};
@@ -237,6 +262,8 @@ int xendevicemodel_track_dirty_vram(
 	(void)handle;
 	if (check_domain(domid) < 0)
 		return -1;
+	if (is_struck())
+		return fail_with(xen.fail_error);
 	if (n == 0)
 		return stop_tracking(bitmap);
 	xen.n_polls++;

@@ -31,6 +31,14 @@ struct fake_xen {
 	unsigned int n_long_runs; /* relocations of more than max_run pages */
 	unsigned int max_run;
 
+	/* Every hypercall on the domain counts; of one that fails, so do those that follow if fail_for_ever.
+	 */
+	unsigned int n_calls;
+	unsigned int fail_call; /* the one that fails with fail_error; 0: none */
+	bool fail_for_ever;
+	int fail_error;
+	unsigned int fail_good_pages; /* that a relocation moves before it fails */
+
 	/* Faults; 0 or FAKE_NO_GFN: none. */
 	int open_error;
 	int domain_error; /* of every call on the domain, as an errno */

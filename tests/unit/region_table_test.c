@@ -29,7 +29,8 @@ static struct region_record apart(uint64_t cookie, uint32_t domid)
 		.domid = domid,
 		.vram_gfn = 0x100000 + cookie * 0x100,
 		.backing_gfn = 0x1000 + cookie * 0x100,
-		.nr_pages = 16};
+		.nr_pages = 16,
+		.live = extents_whole(16)};
 }
 
 static struct region *add(uint64_t cookie, uint32_t domid)
@@ -61,7 +62,9 @@ static bool share_a_gfn(const struct region_record *a, const struct region_recor
 static void check_against_naive(const struct region_record *record, const struct region *other)
 {
 	struct failure failure = {.text = ""};
-	int admitted = region_table_admit(&table, record, &failure);
+	struct region_record whole = *record;
+	whole.live = extents_whole(record->nr_pages);
+	int admitted = region_table_admit(&table, &whole, &failure);
 	if (share_a_gfn(record, &other->record)) {
 		assert_int_equal(admitted, -1);
 		assert_int_equal(failure.status, XENVRAM__V1__STATUS__CONFLICT);
@@ -76,8 +79,12 @@ static void check_against_naive(const struct region_record *record, const struct
 static void test_every_overlap(void **state)
 {
 	(void)state;
-	struct region_record there = {
-		.cookie = 0xabc, .domid = 7, .vram_gfn = 12, .backing_gfn = 5, .nr_pages = 3};
+	struct region_record there = {.cookie = 0xabc,
+		.domid = 7,
+		.vram_gfn = 12,
+		.backing_gfn = 5,
+		.nr_pages = 3,
+		.live = extents_whole(3)};
 	struct region *other = region_table_add(&table, &there, SLOTS);
 	struct region_record record = {.cookie = 1, .domid = 7};
 
@@ -220,13 +227,66 @@ static void test_a_new_region(void **state)
 	(void)state;
 	struct region *region = add(1, 7);
 	assert_int_equal(region->log_fd, -1);
-	assert_int_equal(region->step, REGION_STEP_NONE);
+	assert_int_equal(region->task.stage, TASK_IDLE);
+	assert_false(region->attached);
 	assert_true(LIST_EMPTY(&region->subscriptions));
 	assert_true(STAILQ_EMPTY(&region->poll_waiters));
 	region->log_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int fd = region->log_fd;
 	region_table_remove(&table, region);
 	assert_false(fd_is_open(fd));
+}
+
+static int admit(uint64_t vram_gfn, uint64_t backing_gfn, uint64_t nr_pages, struct failure *failure)
+{
+	struct region_record record = {.cookie = 9,
+		.domid = 7,
+		.vram_gfn = vram_gfn,
+		.backing_gfn = backing_gfn,
+		.nr_pages = nr_pages,
+		.live = extents_whole(nr_pages)};
+	return region_table_admit(&table, &record, failure);
+}
+
+/* What was destroyed of a region is free, at vram and at backing. */
+static void test_destroyed_pages_are_free(void **state)
+{
+	(void)state;
+	struct failure failure;
+	struct region *region = add(1, 7);
+	region->record.live = (struct extents){{{0, 4}, {8, 8}}, 2};
+	assert_int_equal(admit(0x100104, 0x1104, 4, &failure), 0);
+	assert_int_equal(admit(0x100103, 0x8000, 1, &failure), -1);
+	assert_int_equal(admit(0x100104, 0x8000, 5, &failure), -1);
+	assert_non_null(strstr(failure.text, "vram 0x100108 + 8 pages of region 0x1"));
+	assert_int_equal(admit(0x200000, 0x1103, 2, &failure), -1);
+	assert_non_null(strstr(failure.text, "backing 0x1100 + 4 pages of region 0x1"));
+}
+
+/* A region that moves has both places; it cannot go where it is, nor onto its own backing. */
+static void test_moves(void **state)
+{
+	(void)state;
+	struct failure failure;
+	struct region *region = add(1, 7);
+	add(2, 7);
+	add(3, 8);
+	assert_int_equal(region_table_admit_move(&table, &region->record, 0x200000, &failure), 0);
+	assert_int_equal(region_table_admit_move(&table, &region->record, 0x100110, &failure), 0);
+	assert_int_equal(region_table_admit_move(&table, &region->record, 0x10010f, &failure), -1);
+	assert_non_null(strstr(failure.text, "new vram 0x10010f"));
+	assert_non_null(strstr(failure.text, "the vram 0x100100 + 16 pages of region 0x1"));
+	assert_int_equal(region_table_admit_move(&table, &region->record, 0x1100, &failure), -1);
+	assert_non_null(strstr(failure.text, "the backing"));
+	assert_int_equal(region_table_admit_move(&table, &region->record, 0x1200, &failure), -1);
+	assert_non_null(strstr(failure.text, "region 0x2"));
+	assert_int_equal(region_table_admit_move(&table, &region->record, 0x1300, &failure), 0); /* of 8 */
+
+	region->record.between = true;
+	region->record.old_vram_gfn = 0x200000;
+	assert_int_equal(admit(0x20000f, 0x8000, 1, &failure), -1);
+	assert_non_null(strstr(failure.text, "old vram 0x200000"));
+	assert_int_equal(admit(0x200010, 0x8000, 1, &failure), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
@@ -243,6 +303,8 @@ int main(void)
 		TEST(test_cookies_are_unique),
 		TEST(test_order_is_by_cookie),
 		TEST(test_a_new_region),
+		TEST(test_destroyed_pages_are_free),
+		TEST(test_moves),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

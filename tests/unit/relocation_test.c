@@ -5,24 +5,28 @@
 #include <string.h>
 #include <xendevicemodel.h>
 
+#include "daemon/worker/arrangement.h"
+#include "daemon/worker/page_map.h"
 #include "daemon/worker/relocation.h"
 #include "tests/unit/fake_xen.h"
 
-#define PAGES   1300u /* more than one batch of a probe, and than five chunks of a move */
+#define PAGES   1300u /* more than one batch of a probe */
 #define BACKING 0x100u
 #define VRAM    0x1000u
+#define OTHER   0x1800u
 #define NUMBER  5000u /* of the first page at backing */
 
-typedef Xenvram__Internal__Region Region;
+typedef Xenvram__Internal__Shift Shift;
+typedef Xenvram__Internal__Shifted Shifted;
 
 static struct guest guest = {.domid = FAKE_DOMID};
 static struct failure failure, warning;
+static Shifted shifted;
 
 static int set_up(void **state)
 {
 	(void)state;
 	fake_xen_reset();
-	xen.max_run = 256;
 	failure = warning = (struct failure){.text = ""};
 	return 0;
 }
@@ -32,37 +36,14 @@ static int tear_down(void **state)
 {
 	(void)state;
 	assert_int_equal(xen.n_freed, 0);
-	assert_int_equal(xen.n_long_runs, 0);
 	assert_int_equal(xen.n_maps, 0);
 	return 0;
 }
 
-static Region region_of(uint64_t nr_pages)
-{
-	Region region = XENVRAM__INTERNAL__REGION__INIT;
-	region.cookie = 1;
-	region.vram_gfn = VRAM;
-	region.backing_gfn = BACKING;
-	region.nr_pages = nr_pages;
-	return region;
-}
-
-/* A region before it is created. */
-static Region at_backing(uint64_t nr_pages)
+static void put_pages_at(uint64_t gfn)
 {
 	memset(xen.page, 0, sizeof(xen.page));
-	fake_xen_populate(BACKING, nr_pages, NUMBER);
-	return region_of(nr_pages);
-}
-
-/* And after it was. */
-static Region at_vram(uint64_t nr_pages)
-{
-	Region region = region_of(nr_pages);
-	region.placed = true;
-	memset(xen.page, 0, sizeof(xen.page));
-	fake_xen_populate(VRAM, nr_pages, NUMBER);
-	return region;
+	fake_xen_populate(gfn, PAGES, NUMBER);
 }
 
 static void assert_pages(uint64_t first, uint64_t n, uint32_t number)
@@ -77,10 +58,10 @@ static void assert_holes(uint64_t first, uint64_t n)
 		assert_int_equal(xen.page[first + i], 0);
 }
 
-static void assert_all_at_backing(const Region *region)
+static void assert_all_at_backing(void)
 {
-	assert_pages(BACKING, region->nr_pages, NUMBER);
-	assert_holes(VRAM, region->nr_pages);
+	assert_pages(BACKING, PAGES, NUMBER);
+	assert_holes(VRAM, PAGES);
 }
 
 static void assert_failed(int rc, Xenvram__V1__Status status, const char *text)
@@ -91,86 +72,285 @@ static void assert_failed(int rc, Xenvram__V1__Status status, const char *text)
 		fail_msg("\"%s\" does not say \"%s\"", failure.text, text);
 }
 
-static int undo(const Region *region)
-{
-	return relocation_undo(&guest, region, &warning, &failure);
-}
-
 /* ---- check ---- */
 
-static void test_check(void **state)
+static int check(uint64_t first_gfn, uint64_t nr_pages, bool populated)
 {
-	(void)state;
-	Region region = at_backing(PAGES);
-	assert_int_equal(relocation_check(&guest, &region, &failure), 0);
-	assert_all_at_backing(&region);
-	/* What lies around does not matter. */
-	fake_xen_populate(VRAM - 1, 1, 1);
-	fake_xen_populate(VRAM + PAGES, 1, 1);
-	assert_int_equal(relocation_check(&guest, &region, &failure), 0);
+	Xenvram__Internal__Range range = XENVRAM__INTERNAL__RANGE__INIT;
+	Xenvram__Internal__Expectation expectation = XENVRAM__INTERNAL__EXPECTATION__INIT;
+	Xenvram__Internal__Expectation *expected[] = {&expectation, &expectation};
+	Xenvram__Internal__Check request = XENVRAM__INTERNAL__CHECK__INIT;
+	range.first_gfn = first_gfn;
+	range.nr_pages = nr_pages;
+	expectation.name = (char *)"some";
+	expectation.range = &range;
+	expectation.populated = populated;
+	request.n_expected = 2;
+	request.expected = expected;
+	return relocation_check(&guest, &request, &failure);
 }
 
 static void test_check_finds_every_wrong_page(void **state)
 {
 	(void)state;
-	Region region = at_backing(PAGES);
 	char gfn[32];
+	put_pages_at(BACKING);
+	assert_int_equal(check(BACKING, PAGES, true), 0);
+	assert_int_equal(check(VRAM, PAGES, false), 0);
+	/* What lies around does not matter. */
+	fake_xen_populate(VRAM - 1, 1, 1);
+	fake_xen_populate(VRAM + PAGES, 1, 1);
+	assert_int_equal(check(VRAM, PAGES, false), 0);
 	for (unsigned int i = 0; i < PAGES; i++) {
 		xen.page[BACKING + i] = 0;
-		snprintf(gfn, sizeof(gfn), "backing gfn 0x%x", BACKING + i);
-		assert_failed(
-			relocation_check(&guest, &region, &failure), XENVRAM__V1__STATUS__CONFLICT, gfn);
+		snprintf(gfn, sizeof(gfn), "some gfn 0x%x", BACKING + i);
+		assert_failed(check(BACKING, PAGES, true), XENVRAM__V1__STATUS__CONFLICT, gfn);
 		assert_int_equal(failure.os_error, ENXIO);
 		xen.page[BACKING + i] = NUMBER + i;
 
 		xen.page[VRAM + i] = 1;
-		snprintf(gfn, sizeof(gfn), "vram gfn 0x%x", VRAM + i);
-		assert_failed(
-			relocation_check(&guest, &region, &failure), XENVRAM__V1__STATUS__CONFLICT, gfn);
+		snprintf(gfn, sizeof(gfn), "some gfn 0x%x", VRAM + i);
+		assert_failed(check(VRAM, PAGES, false), XENVRAM__V1__STATUS__CONFLICT, gfn);
 		assert_int_equal(failure.os_error, EEXIST);
 		xen.page[VRAM + i] = 0;
 	}
-	assert_all_at_backing(&region);
 }
 
 static void test_check_of_what_is_neither(void **state)
 {
 	(void)state;
-	Region region = at_backing(PAGES);
 	xen.probe_error = EACCES;
 	xen.probe_error_gfn = VRAM + PAGES - 1;
-	assert_failed(relocation_check(&guest, &region, &failure), XENVRAM__V1__STATUS__HYPERVISOR, "0x1513");
+	assert_failed(check(VRAM, PAGES, false), XENVRAM__V1__STATUS__HYPERVISOR, "0x1513");
 	assert_int_equal(failure.os_error, EACCES);
 	xen.probe_error_gfn = FAKE_NO_GFN;
 	xen.domain_error = ESRCH;
-	assert_failed(
-		relocation_check(&guest, &region, &failure), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
+	assert_failed(check(VRAM, PAGES, false), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
 	xen.domain_error = EPERM;
-	assert_failed(relocation_check(&guest, &region, &failure), XENVRAM__V1__STATUS__HYPERVISOR, "probed");
+	assert_failed(check(VRAM, PAGES, false), XENVRAM__V1__STATUS__HYPERVISOR, "probed");
 	xen.domain_error = 0;
 }
 
-/* ---- place ---- */
+/* ---- at once ---- */
 
-static void test_place_and_undo(void **state)
+static int shift_of(uint64_t from_gfn, uint64_t to_gfn, uint64_t nr_pages, bool thorough, bool home_wins)
+{
+	uint64_t from[] = {from_gfn};
+	Shift shift = XENVRAM__INTERNAL__SHIFT__INIT;
+	shift.n_from_gfn = 1;
+	shift.from_gfn = from;
+	shift.to_gfn = to_gfn;
+	shift.nr_pages = nr_pages;
+	shift.thorough = thorough;
+	shift.home_wins = home_wins;
+	shifted = (Shifted)XENVRAM__INTERNAL__SHIFTED__INIT;
+	return relocation_shift(&guest, &shift, &shifted, &failure);
+}
+
+static int place(void)
+{
+	return shift_of(BACKING, VRAM, PAGES, false, false);
+}
+
+static int put_back(void)
+{
+	return shift_of(VRAM, BACKING, PAGES, true, false);
+}
+
+static void test_place(void **state)
 {
 	(void)state;
-	Region region = at_backing(PAGES);
-	bool pinned = false;
-	assert_int_equal(relocation_place(&guest, &region, &pinned, &warning, &failure), 0);
-	assert_true(pinned);
+	put_pages_at(BACKING);
+	assert_int_equal(place(), 0);
 	assert_pages(VRAM, PAGES, NUMBER);
 	assert_holes(BACKING, PAGES);
-	assert_int_equal(xen.n_pins, 1);
-	assert_int_equal(xen.pins[0].first, VRAM);
-	assert_int_equal(xen.pins[0].last, VRAM + PAGES - 1);
-	assert_int_equal(xen.pins[0].type, XEN_DMOP_MEM_CACHEATTR_WB);
+}
 
-	region.placed = true;
-	assert_int_equal(undo(&region), 0);
-	assert_all_at_backing(&region);
-	assert_int_equal(xen.n_pins, 0);
-	assert_string_equal(warning.text, "");
+static void test_nothing_is_placed_onto_a_page(void **state)
+{
+	(void)state;
+	static const unsigned int which[] = {0, 1023, 1024, PAGES - 1};
+	put_pages_at(BACKING);
+	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		xen.page[VRAM + which[i]] = 1;
+		assert_failed(place(), XENVRAM__V1__STATUS__CONFLICT, "destination gfn");
+		xen.page[VRAM + which[i]] = 0;
+		assert_all_at_backing();
+	}
+}
+
+/* However far a move came before it failed, or its worker died, everything comes back. */
+static void test_place_fails_at_every_page(void **state)
+{
+	(void)state;
+	for (unsigned int good = 0; good < PAGES; good++) {
+		put_pages_at(BACKING);
+		xen.relocate_error = ENOMEM;
+		xen.relocate_failures = 1;
+		xen.relocate_good_pages = good;
+		assert_failed(place(), XENVRAM__V1__STATUS__HYPERVISOR, "into place");
+		assert_int_equal(failure.os_error, ENOMEM);
+		assert_pages(VRAM, good, NUMBER);
+		assert_int_equal(shift_of(VRAM, BACKING, PAGES, true, true), 0);
+		assert_all_at_backing();
+		assert_int_equal(shifted.n_stuck + shifted.n_missing, 0);
+	}
+}
+
+static void test_chunks_that_are_none(void **state)
+{
+	(void)state;
+	Shift shift = XENVRAM__INTERNAL__SHIFT__INIT;
+	assert_failed(
+		relocation_shift(&guest, &shift, &shifted, &failure), XENVRAM__V1__STATUS__INTERNAL, "");
+	assert_failed(shift_of(BACKING, VRAM, 0, true, false), XENVRAM__V1__STATUS__INTERNAL, "");
+	assert_failed(shift_of(BACKING, VRAM, 262145, true, false), XENVRAM__V1__STATUS__INTERNAL, "");
+}
+
+/* ---- thoroughly ---- */
+
+static void test_putting_back_fails_at_every_page(void **state)
+{
+	(void)state;
+	for (unsigned int good = 0; good < PAGES; good++) {
+		put_pages_at(VRAM);
+		xen.relocate_error = ENOMEM;
+		xen.relocate_failures = 1;
+		xen.relocate_good_pages = good;
+		assert_int_equal(put_back(), 0);
+		assert_all_at_backing();
+	}
+}
+
+static void test_the_domain_ends_meanwhile(void **state)
+{
+	(void)state;
+	put_pages_at(VRAM);
+	xen.relocate_error = ESRCH;
+	xen.relocate_failures = 1;
+	xen.relocate_good_pages = 300;
+	assert_failed(put_back(), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
+	xen.domain_error = ESRCH;
+	assert_failed(put_back(), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
+	assert_failed(place(), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
+}
+
+static void test_one_page_is_stuck(void **state)
+{
+	(void)state;
+	static const unsigned int which[] = {0, 1, 255, 256, 257, 1023, 1024, PAGES - 1};
+	for (size_t k = 0; k < sizeof(which) / sizeof(which[0]); k++) {
+		unsigned int stuck = which[k];
+		put_pages_at(VRAM);
+		xen.immovable_gfn = VRAM + stuck;
+		for (unsigned int i = 0; i < 2; i++) {
+			assert_int_equal(put_back(), 0);
+			assert_int_equal(shifted.n_stuck, 1);
+			assert_int_equal(shifted.first_stuck_gfn, VRAM + stuck);
+			assert_int_equal(shifted.os_error, EBUSY);
+			assert_false(shifted.contested);
+		}
+		/* All the others are back. */
+		assert_int_equal(xen.page[VRAM + stuck], NUMBER + stuck);
+		assert_pages(BACKING, stuck, NUMBER);
+		assert_holes(BACKING + stuck, 1);
+		assert_pages(BACKING + stuck + 1, PAGES - stuck - 1, NUMBER + stuck + 1);
+		xen.immovable_gfn = FAKE_NO_GFN;
+		assert_int_equal(put_back(), 0);
+		assert_int_equal(shifted.n_stuck, 0);
+		assert_all_at_backing();
+	}
+}
+
+static void test_another_page_took_its_place(void **state)
+{
+	(void)state;
+	put_pages_at(VRAM);
+	fake_xen_populate(BACKING + 300, 2, 1);
+	assert_int_equal(put_back(), 0);
+	assert_int_equal(shifted.n_stuck, 2);
+	assert_true(shifted.contested);
+	assert_int_equal(shifted.first_stuck_gfn, VRAM + 300);
+	assert_int_equal(shifted.os_error, 0);
+	assert_pages(BACKING + 300, 2, 1);
+	assert_pages(VRAM + 300, 2, NUMBER + 300);
+	assert_pages(BACKING, 300, NUMBER);
+	assert_pages(BACKING + 302, PAGES - 302, NUMBER + 302);
+	/* Unless it is one that never left. */
+	assert_int_equal(shift_of(VRAM, BACKING, PAGES, true, true), 0);
+	assert_int_equal(shifted.n_stuck, 0);
+	assert_pages(VRAM + 300, 2, NUMBER + 300);
+}
+
+static void test_missing_pages(void **state)
+{
+	(void)state;
+	put_pages_at(VRAM);
+	xen.page[VRAM] = xen.page[VRAM + PAGES - 1] = 0;
+	assert_int_equal(put_back(), 0);
+	assert_int_equal(shifted.n_missing, 2);
+	assert_pages(BACKING + 1, PAGES - 2, NUMBER + 1);
+	assert_holes(VRAM, PAGES);
+}
+
+static void test_what_is_back_is_left_alone(void **state)
+{
+	(void)state;
+	put_pages_at(BACKING);
+	xen.relocate_error = EIO;
+	xen.relocate_failures = 1; /* not a single move */
+	assert_int_equal(put_back(), 0);
+	assert_int_equal(xen.relocate_failures, 1);
+	assert_all_at_backing();
+	xen.relocate_failures = 0;
+}
+
+static void test_pages_of_two_places(void **state)
+{
+	(void)state;
+	uint64_t from[] = {VRAM, OTHER};
+	Shift shift = XENVRAM__INTERNAL__SHIFT__INIT;
+	shift.n_from_gfn = 2;
+	shift.from_gfn = from;
+	shift.to_gfn = BACKING;
+	shift.nr_pages = 100;
+	shift.thorough = true;
+	for (unsigned int split = 0; split <= 100; split++) {
+		memset(xen.page, 0, sizeof(xen.page));
+		fake_xen_populate(VRAM, split, NUMBER);
+		fake_xen_populate(OTHER + split, 100 - split, NUMBER + split);
+		shifted = (Shifted)XENVRAM__INTERNAL__SHIFTED__INIT;
+		assert_int_equal(relocation_shift(&guest, &shift, &shifted, &failure), 0);
+		assert_int_equal(shifted.n_stuck + shifted.n_missing, 0);
+		assert_pages(BACKING, 100, NUMBER);
+	}
+	/* A page at both: one goes, the other is somebody's. */
+	fake_xen_populate(VRAM + 7, 1, 1);
+	fake_xen_populate(OTHER + 7, 1, 2);
+	xen.page[BACKING + 7] = 0;
+	shifted = (Shifted)XENVRAM__INTERNAL__SHIFTED__INIT;
+	assert_int_equal(relocation_shift(&guest, &shift, &shifted, &failure), 0);
+	assert_int_equal(shifted.n_stuck, 1);
+	assert_true(shifted.contested);
+	assert_int_equal(shifted.first_stuck_gfn, OTHER + 7);
+}
+
+/* ---- memory types ---- */
+
+static int arrange_pin(Xenvram__V1__CacheAttr attr, bool require, bool unpin, bool *ret_pinned)
+{
+	Xenvram__Internal__Range range = XENVRAM__INTERNAL__RANGE__INIT;
+	Xenvram__Internal__Range *ranges[] = {&range};
+	Xenvram__Internal__Arrange arrange = XENVRAM__INTERNAL__ARRANGE__INIT;
+	range.first_gfn = VRAM;
+	range.nr_pages = 4;
+	arrange.n_unpin = unpin;
+	arrange.n_pin = !unpin;
+	arrange.unpin = arrange.pin = ranges;
+	arrange.cache_attr = attr;
+	arrange.require_pin = require;
+	warning.text[0] = '\0';
+	return arrangement_apply(&guest, &arrange, ret_pinned, &warning, &failure);
 }
 
 static void test_memory_types(void **state)
@@ -188,177 +368,100 @@ static void test_memory_types(void **state)
 		{XENVRAM__V1__CACHE_ATTR__WP, 5},
 	};
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		Region region = at_backing(4);
 		bool pinned = false;
-		region.cache_attr = types[i].attr;
-		assert_int_equal(relocation_place(&guest, &region, &pinned, &warning, &failure), 0);
+		assert_int_equal(arrange_pin(types[i].attr, true, false, &pinned), 0);
+		assert_true(pinned);
 		assert_int_equal(xen.pins[0].type, types[i].type);
-		assert_int_equal(undo(&region), 0);
+		assert_int_equal(xen.pins[0].first, VRAM);
+		assert_int_equal(xen.pins[0].last, VRAM + 3);
+		/* Again is not too often, and unpinning neither. */
+		assert_int_equal(arrange_pin(types[i].attr, true, false, &pinned), 0);
+		assert_int_equal(xen.n_pins, 1);
+		assert_int_equal(arrange_pin(types[i].attr, true, true, &pinned), 0);
+		assert_int_equal(arrange_pin(types[i].attr, true, true, &pinned), 0);
+		assert_int_equal(xen.n_pins, 0);
 	}
 }
 
-static void test_pin_is_refused(void **state)
+static void test_pins_are_refused(void **state)
 {
 	(void)state;
-	Region region = at_backing(4);
 	bool pinned = true;
 	xen.pin_error = EPERM;
-	assert_int_equal(relocation_place(&guest, &region, &pinned, &warning, &failure), 0);
+	assert_int_equal(arrange_pin(XENVRAM__V1__CACHE_ATTR__UC, false, false, &pinned), 0);
 	assert_false(pinned);
 	assert_non_null(strstr(warning.text, "pin"));
-	assert_int_equal(undo(&region), 0);
-
-	region.require_cache_attr = true;
-	assert_failed(relocation_place(&guest, &region, &pinned, &warning, &failure),
+	assert_failed(arrange_pin(XENVRAM__V1__CACHE_ATTR__UC, true, false, &pinned),
 		XENVRAM__V1__STATUS__HYPERVISOR, "pin");
 	assert_int_equal(failure.os_error, EPERM);
-	assert_int_equal(undo(&region), 0);
-	assert_all_at_backing(&region);
-
-	region.require_cache_attr = false;
 	xen.pin_error = ESRCH;
-	assert_failed(relocation_place(&guest, &region, &pinned, &warning, &failure),
+	assert_failed(arrange_pin(XENVRAM__V1__CACHE_ATTR__UC, false, false, &pinned),
 		XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
-	assert_int_equal(undo(&region), 0);
-}
-
-/* However far a move came before it failed, or its worker died, everything comes back. */
-static void test_place_fails_at_every_page(void **state)
-{
-	(void)state;
-	for (unsigned int good = 0; good < PAGES; good++) {
-		Region region = at_backing(PAGES);
-		bool pinned;
-		xen.relocate_error = ENOMEM;
-		xen.relocate_failures = 1;
-		xen.relocate_good_pages = good;
-		assert_failed(relocation_place(&guest, &region, &pinned, &warning, &failure),
-			XENVRAM__V1__STATUS__HYPERVISOR, "into place");
-		assert_int_equal(failure.os_error, ENOMEM);
-		assert_pages(VRAM, good, NUMBER);
-		assert_int_equal(xen.n_pins, 0);
-		assert_int_equal(undo(&region), 0);
-		assert_all_at_backing(&region);
-		assert_string_equal(warning.text, "");
-	}
-}
-
-static void test_place_of_a_domain_that_died(void **state)
-{
-	(void)state;
-	Region region = at_backing(PAGES);
-	bool pinned;
-	xen.domain_error = ESRCH;
-	assert_failed(relocation_place(&guest, &region, &pinned, &warning, &failure),
-		XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
-	assert_failed(undo(&region), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
-}
-
-/* ---- undo ---- */
-
-static void test_undo_fails_at_every_page(void **state)
-{
-	(void)state;
-	for (unsigned int good = 0; good < PAGES; good++) {
-		Region region = at_vram(PAGES);
-		xen.relocate_error = ENOMEM;
-		xen.relocate_failures = 1;
-		xen.relocate_good_pages = good;
-		assert_int_equal(undo(&region), 0);
-		assert_all_at_backing(&region);
-	}
-}
-
-static void test_undo_is_interrupted_by_the_end_of_the_domain(void **state)
-{
-	(void)state;
-	Region region = at_vram(PAGES);
-	xen.relocate_error = ESRCH;
-	xen.relocate_failures = 1;
-	xen.relocate_good_pages = 300;
-	assert_failed(undo(&region), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
-}
-
-static void test_one_page_is_stuck(void **state)
-{
-	(void)state;
-	static const unsigned int which[] = {0, 1, 255, 256, 257, 1023, 1024, PAGES - 1};
-	for (size_t k = 0; k < sizeof(which) / sizeof(which[0]); k++) {
-		Region region = at_vram(PAGES);
-		unsigned int stuck = which[k];
-		char gfn[16];
-		snprintf(gfn, sizeof(gfn), "gfn 0x%x", VRAM + stuck);
-		xen.immovable_gfn = VRAM + stuck;
-		assert_failed(undo(&region), XENVRAM__V1__STATUS__STUCK, gfn);
-		assert_non_null(strstr(failure.text, "1 of 1300 pages"));
-		/* All the others are back. */
-		assert_int_equal(xen.page[VRAM + stuck], NUMBER + stuck);
-		assert_pages(BACKING, stuck, NUMBER);
-		assert_holes(BACKING + stuck, 1);
-		assert_pages(BACKING + stuck + 1, PAGES - stuck - 1, NUMBER + stuck + 1);
-
-		assert_failed(undo(&region), XENVRAM__V1__STATUS__STUCK, gfn);
-		xen.immovable_gfn = FAKE_NO_GFN;
-		assert_int_equal(undo(&region), 0);
-		assert_all_at_backing(&region);
-	}
-}
-
-static void test_another_page_took_its_place(void **state)
-{
-	(void)state;
-	Region region = at_vram(PAGES);
-	fake_xen_populate(BACKING + 300, 2, 1);
-	assert_failed(undo(&region), XENVRAM__V1__STATUS__STUCK, "2 of 1300 pages");
-	assert_non_null(strstr(failure.text, "another page in its place"));
-	assert_pages(BACKING + 300, 2, 1);
-	assert_pages(VRAM + 300, 2, NUMBER + 300);
-	assert_pages(BACKING, 300, NUMBER);
-	assert_pages(BACKING + 302, PAGES - 302, NUMBER + 302);
-	xen.page[BACKING + 300] = xen.page[BACKING + 301] = 0;
-	assert_int_equal(undo(&region), 0);
-	assert_all_at_backing(&region);
-}
-
-static void test_missing_pages(void **state)
-{
-	(void)state;
-	Region region = at_vram(PAGES);
-	xen.page[VRAM] = xen.page[VRAM + PAGES - 1] = 0;
-	assert_int_equal(undo(&region), 0);
-	assert_non_null(strstr(warning.text, "2 of 1300 pages"));
-	assert_pages(BACKING + 1, PAGES - 2, NUMBER + 1);
-	assert_holes(VRAM, PAGES);
-}
-
-static void test_undo_of_nothing(void **state)
-{
-	(void)state;
-	Region region = at_backing(PAGES);
-	xen.relocate_error = EIO;
-	xen.relocate_failures = 1; /* not a single move */
-	assert_int_equal(undo(&region), 0);
-	assert_int_equal(xen.relocate_failures, 1);
-	assert_all_at_backing(&region);
-	region.placed = true; /* of a region that was undone before */
-	assert_int_equal(undo(&region), 0);
-	assert_int_equal(xen.relocate_failures, 1);
-	xen.relocate_failures = 0;
-}
-
-static void test_unpin(void **state)
-{
-	(void)state;
-	Region region = at_vram(4);
 	xen.unpin_error = EINVAL;
-	assert_failed(undo(&region), XENVRAM__V1__STATUS__HYPERVISOR, "unpin");
-	assert_pages(VRAM, 4, NUMBER);
-	xen.unpin_error = ESRCH;
-	assert_failed(undo(&region), XENVRAM__V1__STATUS__NO_DOMAIN, "domain 7");
-	/* A worker died before the pin, or after the unpin. */
-	xen.unpin_error = ENOENT;
-	assert_int_equal(undo(&region), 0);
-	assert_all_at_backing(&region);
+	assert_failed(arrange_pin(XENVRAM__V1__CACHE_ATTR__UC, false, true, &pinned),
+		XENVRAM__V1__STATUS__HYPERVISOR, "unpin");
+}
+
+/* ---- where pages are ---- */
+
+static size_t list_runs(Xenvram__V1__MappedRun *runs, size_t max_runs, bool has_old_vram)
+{
+	Xenvram__V1__Run live[2] = {XENVRAM__V1__RUN__INIT, XENVRAM__V1__RUN__INIT};
+	Xenvram__V1__Run *pointers[] = {&live[0], &live[1]};
+	Xenvram__Internal__Map map = XENVRAM__INTERNAL__MAP__INIT;
+	size_t n = 0;
+	live[0].nr_pages = 20;
+	live[1].first = 30;
+	live[1].nr_pages = PAGES - 30;
+	map.n_runs = 2;
+	map.runs = pointers;
+	map.vram_gfn = VRAM;
+	map.has_backing = true;
+	map.backing_gfn = BACKING;
+	map.has_old_vram = has_old_vram;
+	map.old_vram_gfn = OTHER;
+	assert_int_equal(page_map_list(&guest, &map, runs, max_runs, &n, &failure), 0);
+	return n;
+}
+
+static void assert_run(const Xenvram__V1__MappedRun *run, uint64_t first, uint64_t nr_pages,
+	Xenvram__V1__PagePlace place, uint64_t gfn)
+{
+	assert_int_equal(run->first, first);
+	assert_int_equal(run->nr_pages, nr_pages);
+	assert_int_equal(run->place, place);
+	assert_int_equal(run->gfn, gfn);
+}
+
+static void test_map(void **state)
+{
+	(void)state;
+	Xenvram__V1__MappedRun runs[10];
+	put_pages_at(VRAM);
+	xen.page[VRAM + 5] = 0;
+	xen.page[BACKING + 5] = 1;
+	xen.page[VRAM + 40] = xen.page[VRAM + 41] = xen.page[VRAM + PAGES - 1] = 0;
+	xen.page[OTHER + 41] = 1;
+	xen.page[BACKING + 50] = 1;
+	assert_int_equal(list_runs(runs, 10, true), 10);
+	assert_run(&runs[0], 0, 5, XENVRAM__V1__PAGE_PLACE__AT_VRAM, VRAM);
+	assert_run(&runs[1], 5, 1, XENVRAM__V1__PAGE_PLACE__AT_BACKING, BACKING + 5);
+	assert_run(&runs[2], 6, 14, XENVRAM__V1__PAGE_PLACE__AT_VRAM, VRAM + 6);
+	assert_run(&runs[3], 30, 10, XENVRAM__V1__PAGE_PLACE__AT_VRAM, VRAM + 30);
+	assert_run(&runs[4], 40, 1, XENVRAM__V1__PAGE_PLACE__MISSING, 0);
+	assert_run(&runs[5], 41, 1, XENVRAM__V1__PAGE_PLACE__AT_OLD_VRAM, OTHER + 41);
+	assert_run(&runs[6], 42, 8, XENVRAM__V1__PAGE_PLACE__AT_VRAM, VRAM + 42);
+	assert_run(&runs[7], 50, 1, XENVRAM__V1__PAGE_PLACE__CONTESTED, VRAM + 50);
+	assert_run(&runs[8], 51, PAGES - 52, XENVRAM__V1__PAGE_PLACE__AT_VRAM, VRAM + 51);
+	assert_run(&runs[9], PAGES - 1, 1, XENVRAM__V1__PAGE_PLACE__MISSING, 0);
+	/* As many as there is room for, each whole or going on. */
+	for (size_t room = 1; room < 10; room++) {
+		assert_int_equal(list_runs(runs, room, true), room);
+		assert_int_equal(runs[room - 1].first + runs[room - 1].nr_pages > 0, true);
+	}
+	/* Two missing pages in a row are one run. */
+	assert_int_equal(list_runs(runs, 10, false), 9);
+	assert_run(&runs[4], 40, 2, XENVRAM__V1__PAGE_PLACE__MISSING, 0);
 }
 
 /* ---- every state that a small region can be in ---- */
@@ -378,16 +481,13 @@ static void arrange(const enum place *places)
 /* With a move that fails once, after so many pages. */
 static void undo_arranged(const enum place *places, bool placed, unsigned int good_pages)
 {
-	Region region = region_of(SMALL);
 	unsigned int n_both = 0, n_nowhere = 0;
-	region.placed = placed;
 	arrange(places);
-	warning.text[0] = '\0';
 	xen.relocate_error = EINVAL;
 	xen.relocate_failures = 1;
 	xen.relocate_good_pages = good_pages;
 
-	int rc = undo(&region);
+	int rc = shift_of(VRAM, BACKING, SMALL, true, !placed);
 	for (unsigned int i = 0; i < SMALL; i++) {
 		n_both += places[i] == BOTH;
 		n_nowhere += places[i] == NOWHERE;
@@ -396,12 +496,10 @@ static void undo_arranged(const enum place *places, bool placed, unsigned int go
 		assert_int_equal(xen.page[VRAM + i], places[i] == BOTH ? NUMBER + 100 + i : 0);
 	}
 	assert_int_equal(xen.n_freed, 0);
-	if (placed && n_both > 0) {
-		assert_failed(rc, XENVRAM__V1__STATUS__STUCK, "another page");
-	} else {
-		assert_int_equal(rc, 0);
-		assert_int_equal(warning.text[0] != '\0', n_nowhere > 0);
-	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(shifted.n_stuck, placed ? n_both : 0);
+	assert_int_equal(shifted.contested, placed && n_both > 0);
+	assert_int_equal(shifted.n_missing, n_nowhere);
 }
 
 static void test_every_small_state(void **state)
@@ -423,21 +521,22 @@ static void test_every_small_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_check),
 		TEST(test_check_finds_every_wrong_page),
 		TEST(test_check_of_what_is_neither),
-		TEST(test_place_and_undo),
-		TEST(test_memory_types),
-		TEST(test_pin_is_refused),
+		TEST(test_place),
+		TEST(test_nothing_is_placed_onto_a_page),
 		TEST(test_place_fails_at_every_page),
-		TEST(test_place_of_a_domain_that_died),
-		TEST(test_undo_fails_at_every_page),
-		TEST(test_undo_is_interrupted_by_the_end_of_the_domain),
+		TEST(test_chunks_that_are_none),
+		TEST(test_putting_back_fails_at_every_page),
+		TEST(test_the_domain_ends_meanwhile),
 		TEST(test_one_page_is_stuck),
 		TEST(test_another_page_took_its_place),
 		TEST(test_missing_pages),
-		TEST(test_undo_of_nothing),
-		TEST(test_unpin),
+		TEST(test_what_is_back_is_left_alone),
+		TEST(test_pages_of_two_places),
+		TEST(test_memory_types),
+		TEST(test_pins_are_refused),
+		TEST(test_map),
 		TEST(test_every_small_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What clients ask of regions that are there: polls, marks, and where their pages are. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+#include "daemon/broker/governor.h"
+#include "daemon/broker/regions.h"
+#include "daemon/broker/snapshot.h"
+
+typedef Xenvram__Internal__Command Command;
+
+void regions_send_poll(struct region *region)
+{
+	Xenvram__Internal__Poll poll = XENVRAM__INTERNAL__POLL__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	struct extent pages = {0};
+	struct poll_waiter *waiter;
+
+	if (!region->attached || region->poll_sent || STAILQ_EMPTY(&region->poll_waiters))
+		return;
+	region->poll_sent = true;
+	STAILQ_FOREACH(waiter, &region->poll_waiters, link)
+	{
+		waiter->sent = true;
+		pages = extent_hull(pages, waiter->pages);
+	}
+	poll.cookie = region->record.cookie;
+	poll.first = pages.first;
+	poll.nr_pages = pages.nr_pages;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_POLL;
+	command.poll = &poll;
+	domain_command(region->domain, region, &command, -1, NULL);
+}
+
+void regions_poll(struct region *region, const struct asker *asker, struct extent pages, uint64_t since)
+{
+	struct poll_waiter *waiter = malloc(sizeof(*waiter));
+	if (!waiter) {
+		struct failure failure;
+		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
+		asker_fail(region->domain->broker, asker, &failure);
+		return;
+	}
+	*waiter = (struct poll_waiter){.asker = *asker, .since = since, .pages = pages};
+	STAILQ_INSERT_TAIL(&region->poll_waiters, waiter, link);
+	governor_wake(region->domain->broker);
+	domain_want_worker(region->domain);
+	regions_send_poll(region);
+}
+
+void regions_forget_connection(struct broker *broker, uint64_t connection)
+{
+	struct region *region;
+	LIST_FOREACH(region, &broker->regions.regions, link) {
+		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters), *next;
+		for (; waiter; waiter = next) {
+			next = STAILQ_NEXT(waiter, link);
+			if (waiter->asker.connection != connection)
+				continue;
+			STAILQ_REMOVE(&region->poll_waiters, waiter, poll_waiter, link);
+			free(waiter);
+		}
+	}
+}
+
+void regions_answer_polls(struct broker *broker, struct region *region, const struct failure *failure)
+{
+	region->poll_sent = false;
+	while (!STAILQ_EMPTY(&region->poll_waiters)) {
+		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters);
+		/* Who came later waits for a poll that is later as well. */
+		if (!failure && !waiter->sent)
+			break;
+		STAILQ_REMOVE_HEAD(&region->poll_waiters, link);
+		if (failure)
+			asker_fail(broker, &waiter->asker, failure);
+		else
+			snapshot_answer(broker, region, &waiter->asker, waiter->pages, waiter->since);
+		free(waiter);
+	}
+}
+
+/* ---- marks ---- */
+
+static void succeed(struct broker *broker, const struct asker *asker)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs)
+{
+	struct broker *broker = region->domain->broker;
+	Xenvram__Internal__Mark mark = XENVRAM__INTERNAL__MARK__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	struct failure failure;
+
+	for (size_t i = 0; i < n_runs; i++) {
+		struct extent pages;
+		if (regions_pages(region, runs[i]->first, runs[i]->nr_pages, &pages, &failure) == 0)
+			continue;
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	if (!region->attached) {
+		succeed(broker, asker);
+		return;
+	}
+	mark.cookie = region->record.cookie;
+	mark.runs = runs;
+	mark.n_runs = n_runs;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_MARK;
+	command.mark = &mark;
+	domain_command(region->domain, region, &command, -1, asker);
+}
+
+void regions_marked(struct broker *broker, const struct asker *asker, const struct failure *failure)
+{
+	if (failure)
+		asker_fail(broker, asker, failure);
+	else
+		succeed(broker, asker);
+}
+
+/* ---- the page map ---- */
+
+void regions_map(struct region *region, const struct asker *asker, uint64_t first_page)
+{
+	const struct region_record *record = &region->record;
+	Xenvram__V1__Run runs[MAX_REGION_EXTENTS], *run_pointers[MAX_REGION_EXTENTS];
+	Xenvram__Internal__Map map = XENVRAM__INTERNAL__MAP__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	struct failure failure;
+
+	if (!region->domain->worker) {
+		domain_want_worker(region->domain);
+		failure_set(&failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+			"domain %u has no worker yet; ask again", record->domid);
+		asker_fail(region->domain->broker, asker, &failure);
+		return;
+	}
+	for (unsigned int i = 0; i < record->live.n; i++) {
+		uint64_t end = extent_end(record->live.run[i]);
+		uint64_t first = record->live.run[i].first;
+		if (end <= first_page)
+			continue;
+		if (first < first_page)
+			first = first_page;
+		xenvram__v1__run__init(&runs[map.n_runs]);
+		runs[map.n_runs].first = first;
+		runs[map.n_runs].nr_pages = end - first;
+		run_pointers[map.n_runs] = &runs[map.n_runs];
+		map.n_runs++;
+	}
+	map.cookie = record->cookie;
+	map.runs = run_pointers;
+	map.vram_gfn = record->vram_gfn;
+	map.has_backing = !record->adopted;
+	map.backing_gfn = record->backing_gfn;
+	map.has_old_vram = record->between;
+	map.old_vram_gfn = record->old_vram_gfn;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_MAP;
+	command.map = &map;
+	domain_command(region->domain, region, &command, -1, asker);
+}
+
+/* Where the next reply has to begin; 0: all pages are told. */
+static uint64_t next_page(const struct region *region, const Xenvram__Internal__Done *done)
+{
+	const struct extents *live = &region->record.live;
+	if (done->n_map < MAX_MAPPED_RUNS)
+		return 0;
+	const Xenvram__V1__MappedRun *last = done->map[done->n_map - 1];
+	uint64_t end = last->first + last->nr_pages;
+	return extents_first(live, end, region->record.nr_pages, 1).nr_pages > 0 ? end : 0;
+}
+
+void regions_mapped(struct broker *broker, struct region *region, const struct asker *asker,
+	const Xenvram__Internal__Done *done, const struct failure *failure)
+{
+	Xenvram__V1__MapRegionReply mapped = XENVRAM__V1__MAP_REGION_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	if (failure) {
+		asker_fail(broker, asker, failure);
+		return;
+	}
+	mapped.n_runs = done->n_map;
+	mapped.runs = done->map;
+	mapped.next_page = next_page(region, done);
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_MAP_REGION;
+	reply.map_region = &mapped;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
+
+/* ---- a command without an answer ---- */
+
+void regions_command_lost(
+	struct broker *broker, const struct asker *asker, Xenvram__Internal__Command__WhatCase what)
+{
+	struct failure failure;
+
+	if (what == XENVRAM__INTERNAL__COMMAND__WHAT_MAP) {
+		failure_set(&failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+			"the worker died, or the region went, during the request; ask again");
+		asker_fail(broker, asker, &failure);
+	} else {
+		/* A mark: whoever takes over takes all for dirty, so it is done. */
+		succeed(broker, asker);
+	}
+}
