@@ -34,6 +34,14 @@ static int check_range(const char *name, uint64_t first, uint64_t nr_pages, stru
 	return 0;
 }
 
+static int check_cache_attr(Xenvram__V1__CacheAttr cache_attr, struct failure *failure)
+{
+	if (!protobuf_c_enum_descriptor_get_value(&xenvram__v1__cache_attr__descriptor, cache_attr))
+		return failure_set(failure, INVALID, EINVAL, "cache_attr %d is not one of 0 (WB) to 5 (WP)",
+			(int)cache_attr);
+	return 0;
+}
+
 static int check_backing(const Xenvram__V1__CreateRegion *create, struct failure *failure)
 {
 	uint64_t nr_pages = create->nr_pages;
@@ -72,10 +80,24 @@ static int check_create_region(const Xenvram__V1__CreateRegion *create, struct f
 		return -1;
 	if (create->adopt ? check_no_backing(create, failure) < 0 : check_backing(create, failure) < 0)
 		return -1;
-	if (!protobuf_c_enum_descriptor_get_value(&xenvram__v1__cache_attr__descriptor, create->cache_attr))
-		return failure_set(failure, INVALID, EINVAL, "cache_attr %d is not one of 0 (WB) to 5 (WP)",
-			(int)create->cache_attr);
-	return 0;
+	return check_cache_attr(create->cache_attr, failure);
+}
+
+/* A pin may be longer than any region, and lie where there are no pages. */
+static int check_pinned_range(uint32_t domid, uint64_t first_gfn, uint64_t nr_pages, struct failure *failure)
+{
+	if (check_domid(domid, failure) < 0)
+		return -1;
+	if (nr_pages == 0)
+		return failure_set(failure, INVALID, EINVAL, "nr_pages 0 is no range");
+	return check_range("first_gfn", first_gfn, nr_pages, failure);
+}
+
+static int check_pin_cacheattr(const Xenvram__V1__PinCacheattr *pin, struct failure *failure)
+{
+	if (check_pinned_range(pin->domid, pin->first_gfn, pin->nr_pages, failure) < 0)
+		return -1;
+	return check_cache_attr(pin->cache_attr, failure);
 }
 
 static int check_destroy_region(const Xenvram__V1__DestroyRegion *destroy, struct failure *failure)
@@ -184,6 +206,13 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 		return check_move_region(request->move_region, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_MAP_REGION:
 		return check_cookie(request->map_region->cookie, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR:
+		return check_pin_cacheattr(request->pin_cacheattr, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR:
+		return check_pinned_range(request->unpin_cacheattr->domid,
+			request->unpin_cacheattr->first_gfn, request->unpin_cacheattr->nr_pages, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_LIST_PINS:
+		return check_domid(request->list_pins->domid, failure);
 	case XENVRAM__V1__REQUEST__OPERATION__NOT_SET:
 	default:
 		return failure_set(failure, INVALID, EOPNOTSUPP, "no operation that this daemon knows");

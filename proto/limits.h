@@ -29,6 +29,10 @@
 #define MAX_REGIONS_PER_DOMAIN 16u
 /* Runs of pages that partial destructions may leave of one region; each takes one of the domain's 64 pins. */
 #define MAX_REGION_EXTENTS 8u
+/* The hypervisor's, those of regions among them. */
+#define MAX_PINS_PER_DOMAIN 64u
+/* On the host, beside those of regions; also their slots in the journal. */
+#define MAX_RAW_PINS 1024u
 
 #define MAX_CONNECTIONS 512u
 /* Left free for root, so that others cannot lock an administrator out. */

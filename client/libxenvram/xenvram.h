@@ -335,6 +335,47 @@ int xenvram_mark_dirty(struct xenvram *conn, uint64_t cookie, const struct xenvr
  */
 int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
 
+/* ---- raw calls: one thing done to a domain, outside of regions ---- */
+
+/*
+ * Pins the memory type of nr_pages gfns of a domain from first_gfn on, populated or not. A guest's own choice
+ * of memory type then has no effect there. A region's vram has a pin of its own, and cannot be pinned so.
+ * Pins cannot overlap; the same range again gets the new type. A pin belongs to no connection: it lives until
+ * xenvram_unpin_cacheattr(), or until its domain ends, also over restarts of the service. When the call
+ * fails, the pins are what they were. EINVAL  the range is empty, or ends above gfn 2^36; or a domain of a
+ * kind that has no device model (PV) ESRCH   no such domain EBUSY   it overlaps a region's vram, or a pin
+ * with other bounds, which the reason names; or that pin is being changed; or it overlaps a pin that was not
+ * set through this service EDQUOT  the domain has 64 pins, those of its regions among them EPERM   the
+ * hypervisor (4.21 and later) refuses this type for a domain without devices of its own
+ */
+int xenvram_pin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages,
+	enum xenvram_cache_attr cache_attr);
+
+/*
+ * Takes away the pin that has exactly these bounds.
+ *   EINVAL  the range is empty, or ends above gfn 2^36
+ *   ENOENT  no pin has these bounds; the reason names the one, or the region, that overlaps them
+ *   EBUSY   the pin is being changed
+ */
+int xenvram_unpin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages);
+
+struct xenvram_pin {
+	uint64_t first_gfn;
+	uint64_t nr_pages;
+	enum xenvram_cache_attr cache_attr;
+	uint64_t cookie; /* of the region that it belongs to; 0: none, xenvram_pin_cacheattr() has set it */
+	uint32_t owner_uid; /* who set it, or created the region */
+	bool settled;       /* false: it is being set or taken away */
+};
+
+/*
+ * Calls each() for every pin of the domain that was set through this service, by gfn, ascending; the
+ * hypervisor has no way to ask it for others. A domain without any, or that does not exist, has none listed.
+ * As xenvram_list_regions() otherwise.
+ */
+int xenvram_list_pins(struct xenvram *conn, uint32_t domid,
+	int (*each)(const struct xenvram_pin *pin, void *data), void *data);
+
 /* ---- views: what has changed, from shared memory, without a system call ---- */
 
 /* Only what xenvram_view_changed() needs is seen here. */

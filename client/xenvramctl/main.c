@@ -23,6 +23,20 @@ static const struct command commands[] = {
 		command_create},
 	{"destroy", "COOKIE", "Move a region's pages back to where they came from, and forget it.", "",
 		command_destroy},
+	{"pin", "--domid D --gfn G --pages N [--cache-attr TYPE]",
+		"Pin the memory type of N gfns of domain D from G on, which are no region's vram.",
+		"  --domid D             the domain, HVM or PVH\n"
+		"  --gfn G               the first of N gfns, populated or not\n"
+		"  --pages N             of 4 KiB\n"
+		"  --cache-attr TYPE     memory type: wb (default), wc, uc, uc-, wt, wp\n",
+		command_pin},
+	{"unpin", "--domid D --gfn G --pages N", "Take away the pin that has exactly these bounds.",
+		"  --domid D             the domain\n"
+		"  --gfn G               as it was pinned\n"
+		"  --pages N             as it was pinned\n",
+		command_unpin},
+	{"pins", "--domid D", "List the pins of a domain, those of its regions among them.",
+		"  --domid D             the domain\n", command_pins},
 	{"snapshot", "COOKIE", "Print which pages of a region are dirty.",
 		"  --since G             dirtied after generation G; default 0: ever\n"
 		"  --sync                ask the hypervisor now, though the region is being watched\n"

@@ -40,6 +40,7 @@ int broker_main(const struct role_options *options)
 	signal(SIGINT, SIG_IGN); /* of a terminal, as SIGHUP: the supervisor decides */
 	signal(SIGHUP, SIG_IGN);
 	settings_init(&broker.settings);
+	pins_init(&broker.pins);
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();
@@ -49,6 +50,7 @@ int broker_main(const struct role_options *options)
 
 	connections_free_all(&broker);
 	region_table_deinit(&broker.regions);
+	pins_deinit(&broker.pins);
 	domain_free_all(&broker);
 	governor_deinit(&broker);
 	listening_free(&broker);

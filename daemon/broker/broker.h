@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/broker/pins.h"
 #include "daemon/broker/region_table.h"
 #include "daemon/common/channel.h"
 #include "daemon/common/log.h"
@@ -39,6 +40,7 @@ struct domain {
 	uint64_t last_serial;
 	TAILQ_HEAD(, command) commands; /* with the worker, unanswered */
 	unsigned int n_commands;
+	bool held; /* not to be freed, though nothing may be left of it */
 	struct poll_use use;
 };
 
@@ -63,6 +65,7 @@ struct broker {
 	struct event *accept_again; /* after descriptors ran out */
 	unsigned int n_listening;
 	struct region_table regions;
+	struct pins pins;
 	struct governor governor;
 	LIST_HEAD(, domain) domains;
 	LIST_HEAD(, connection) connections;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/broker/governor.h"
+#include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -15,7 +16,7 @@
 struct command {
 	TAILQ_ENTRY(command) link; /* domain::commands */
 	uint64_t serial;
-	uint64_t cookie;
+	uint64_t cookie; /* of the region, or the id of what else it is about */
 	Xenvram__Internal__Command__WhatCase what;
 	struct asker asker; /* answered when this is, if anybody */
 };
@@ -72,9 +73,16 @@ static void domain_free(struct domain *domain)
 	free(domain);
 }
 
+static bool is_used(const struct domain *domain)
+{
+	const struct broker *broker = domain->broker;
+	return region_table_count(&broker->regions, domain->domid) > 0 ||
+	       pins_count(&broker->pins, domain->domid) > 0;
+}
+
 void domain_release(struct domain *domain)
 {
-	if (region_table_count(&domain->broker->regions, domain->domid) > 0)
+	if (domain->held || is_used(domain))
 		return;
 	supervisor_close_worker(domain->broker, domain->domid);
 	domain_free(domain);
@@ -88,7 +96,7 @@ void domain_free_all(struct broker *broker)
 
 /* ---- the worker ---- */
 
-void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
+static void send_command(struct domain *domain, uint64_t cookie, Xenvram__Internal__Command *command, int fd,
 	const struct asker *asker)
 {
 	struct command *pending = malloc(sizeof(*pending));
@@ -101,13 +109,24 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 	command->serial = ++domain->last_serial;
 	*pending = (struct command){
 		.serial = command->serial,
-		.cookie = region ? region->record.cookie : 0,
+		.cookie = cookie,
 		.what = command->what_case,
 		.asker = asker ? *asker : (struct asker){0},
 	};
 	TAILQ_INSERT_TAIL(&domain->commands, pending, link);
 	domain->n_commands++;
 	channel_send(domain->worker, &command->base, &fd, fd >= 0 ? 1 : 0);
+}
+
+void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
+	const struct asker *asker)
+{
+	send_command(domain, region ? region->record.cookie : 0, command, fd, asker);
+}
+
+void domain_command_of(struct domain *domain, uint64_t id, Xenvram__Internal__Command *command)
+{
+	send_command(domain, id, command, -1, NULL);
 }
 
 int domain_admit_command(const struct domain *domain, struct failure *failure)
@@ -135,6 +154,11 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	TAILQ_REMOVE(&domain->commands, command, link);
 	domain->n_commands--;
 	free(command);
+	if (answered.what == XENVRAM__INTERNAL__COMMAND__WHAT_PIN ||
+		answered.what == XENVRAM__INTERNAL__COMMAND__WHAT_UNPIN) {
+		raw_pins_done(domain->broker, answered.cookie, done);
+		return;
+	}
 	struct region *region = region_table_find(&domain->broker->regions, answered.cookie);
 	if (region)
 		regions_done(domain->broker, region, answered.what, &answered.asker, done);
@@ -167,6 +191,7 @@ static void on_close(void *owner, int error)
 	domain->worker = channel_free(domain->worker);
 	drop_commands(domain);
 	regions_worker_lost(domain);
+	raw_pins_worker_lost(domain);
 }
 
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
@@ -183,5 +208,9 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 		return;
 	}
 	governor_tell(domain->broker, domain);
+	domain->held = true;
 	regions_advance_domain(domain);
+	raw_pins_advance_domain(domain);
+	domain->held = false;
+	domain_release(domain);
 }

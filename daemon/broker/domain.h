@@ -12,7 +12,7 @@ struct domain *domain_find(struct broker *broker, uint32_t domid);
 /* Asks for its worker if there is none: an earlier attempt may have failed. */
 void domain_want_worker(const struct domain *domain);
 
-/* Frees it if no region is left, and lets its worker end. */
+/* Frees it if no region is left, nor anything else of it, and lets its worker end. */
 void domain_release(struct domain *domain);
 void domain_free_all(struct broker *broker);
 
@@ -29,5 +29,9 @@ int domain_admit_command(const struct domain *domain, struct failure *failure);
  */
 void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
 	const struct asker *asker);
+
+/* The same of a command about a pin; the answer comes to raw_pins_done, a worker's death to
+ * raw_pins_worker_lost. */
+void domain_command_of(struct domain *domain, uint64_t id, Xenvram__Internal__Command *command);
 
 #endif

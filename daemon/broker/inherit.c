@@ -7,6 +7,8 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/journal.h"
 #include "daemon/broker/listening.h"
+#include "daemon/broker/pin_journal.h"
+#include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
@@ -27,12 +29,28 @@ static void read_journal(struct broker *broker)
 	}
 }
 
+static void read_pins(struct broker *broker)
+{
+	for (unsigned int slot = 0; slot < MAX_RAW_PINS; slot++) {
+		struct pin_record record;
+		int n = pin_journal_read(broker->journal_fd, slot, &record);
+		if (n > 0)
+			raw_pins_inherit(broker, &record, slot);
+		else if (n < 0)
+			log_error(
+				"slot %u for pins of the journal is passed over: %s", slot, strerror(errno));
+		if (n < 0 && errno == ENOTSUP)
+			pins_reserve(&broker->pins, slot);
+	}
+}
+
 void inherit_start(struct broker *broker, struct frame *frame)
 {
 	broker->journal_fd = frame_take_fd(frame, 0);
 	for (unsigned int i = 1; i < frame->n_fds; i++)
 		listening_add(broker, frame_take_fd(frame, i));
 	read_journal(broker);
+	read_pins(broker);
 }
 
 static void take_id(struct broker *broker, uint64_t id)

@@ -232,7 +232,7 @@ int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record 
 	return 1;
 }
 
-static int write_slot(int fd, unsigned int slot, const uint8_t bytes[JOURNAL_SLOT_BYTES])
+int journal_write_slot(int fd, unsigned int slot, const uint8_t bytes[JOURNAL_SLOT_BYTES])
 {
 	ssize_t n = pwrite(fd, bytes, JOURNAL_SLOT_BYTES, (off_t)slot * JOURNAL_SLOT_BYTES);
 	if (n >= 0 && n != JOURNAL_SLOT_BYTES)
@@ -240,24 +240,34 @@ static int write_slot(int fd, unsigned int slot, const uint8_t bytes[JOURNAL_SLO
 	return n == JOURNAL_SLOT_BYTES ? 0 : -1;
 }
 
-int journal_write(int fd, unsigned int slot, const struct region_record *record)
-{
-	uint8_t bytes[JOURNAL_SLOT_BYTES];
-	journal_encode(record, bytes);
-	return write_slot(fd, slot, bytes);
-}
-
-int journal_erase(int fd, unsigned int slot)
-{
-	static const uint8_t free_slot[JOURNAL_SLOT_BYTES];
-	return write_slot(fd, slot, free_slot);
-}
-
-int journal_read(int fd, unsigned int slot, struct region_record *ret_record)
+int journal_read_slot(int fd, unsigned int slot, uint8_t ret_bytes[JOURNAL_SLOT_BYTES])
 {
 	uint8_t bytes[JOURNAL_SLOT_BYTES];
 	ssize_t n = pread(fd, bytes, sizeof(bytes), (off_t)slot * JOURNAL_SLOT_BYTES);
 	if (n < 0)
 		return -1;
-	return n == JOURNAL_SLOT_BYTES ? journal_decode(bytes, ret_record) : 0;
+	if (n != JOURNAL_SLOT_BYTES)
+		return 0;
+	memcpy(ret_bytes, bytes, sizeof(bytes));
+	return 1;
+}
+
+int journal_write(int fd, unsigned int slot, const struct region_record *record)
+{
+	uint8_t bytes[JOURNAL_SLOT_BYTES];
+	journal_encode(record, bytes);
+	return journal_write_slot(fd, slot, bytes);
+}
+
+int journal_erase(int fd, unsigned int slot)
+{
+	static const uint8_t free_slot[JOURNAL_SLOT_BYTES];
+	return journal_write_slot(fd, slot, free_slot);
+}
+
+int journal_read(int fd, unsigned int slot, struct region_record *ret_record)
+{
+	uint8_t bytes[JOURNAL_SLOT_BYTES];
+	int n = journal_read_slot(fd, slot, bytes);
+	return n > 0 ? journal_decode(bytes, ret_record) : n;
 }

@@ -37,4 +37,8 @@ int journal_erase(int fd, unsigned int slot);
  */
 int journal_read(int fd, unsigned int slot, struct region_record *ret_record);
 
+/* For records of other kinds. -1 with errno; reading also 0: the slot is past the end. */
+int journal_write_slot(int fd, unsigned int slot, const uint8_t bytes[JOURNAL_SLOT_BYTES]);
+int journal_read_slot(int fd, unsigned int slot, uint8_t ret_bytes[JOURNAL_SLOT_BYTES]);
+
 #endif

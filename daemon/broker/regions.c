@@ -9,6 +9,7 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/journal.h"
+#include "daemon/broker/raw_pins.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -84,7 +85,8 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	/* Of a connection that is bound: the region is for that domain, and no later one with its domid. */
 	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
 	task_begin_creation(&task, &record);
-	if (region_table_admit(&broker->regions, &record, &failure) < 0) {
+	if (region_table_admit(&broker->regions, &record, &failure) < 0 ||
+		pins_admit_region(&broker->pins, &record, record.vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -177,7 +179,8 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 	if (task_admit_move(&region->record, request->vram_gfn, &failure) < 0 ||
 		(region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&
 			region_table_admit_move(
-				&broker->regions, &region->record, request->vram_gfn, &failure) < 0)) {
+				&broker->regions, &region->record, request->vram_gfn, &failure) < 0) ||
+		pins_admit_region(&broker->pins, &region->record, request->vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -233,16 +236,18 @@ void regions_log_failed(struct broker *broker, uint64_t cookie, const Xenvram__I
 /* Regions of a domain that is no more, whose domid another one has now. */
 static void remove_strangers(struct broker *broker, const struct domain *domain, const char *uuid)
 {
+	uint32_t domid = domain->domid; /* it goes with the last of what it has */
 	struct region *region, *next;
 	struct failure failure;
 
 	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
-		"domain %u is another one now (%s); the region's is gone", domain->domid, uuid);
+		"domain %u is another one now (%s); that which was meant is gone", domid, uuid);
 	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		if (region->domain == domain && *region->record.uuid &&
 			strcmp(region->record.uuid, uuid) != 0)
 			fail_and_remove(broker, region, &failure);
 	}
+	raw_pins_domain_gone(broker, domid, uuid, true, &failure);
 }
 
 void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd)
@@ -250,7 +255,7 @@ void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *u
 	struct domain *domain = domain_find(broker, domid);
 	if (domain)
 		remove_strangers(broker, domain, uuid);
-	domain = domain_find(broker, domid); /* it goes with its last region */
+	domain = domain_find(broker, domid);
 	if (domain) {
 		domain_meet_worker(domain, uuid, fd);
 	} else {
@@ -283,6 +288,7 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 			regions_journal(broker, region);
 		regions_end_task(broker, region);
 	}
+	raw_pins_open_failed(broker, domid, &failure);
 }
 
 void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
@@ -298,6 +304,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 			(!*region->record.uuid || strcmp(region->record.uuid, uuid) == 0))
 			fail_and_remove(broker, region, &failure);
 	}
+	raw_pins_domain_gone(broker, domid, uuid, false, &failure);
 }
 
 void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot)

@@ -10,6 +10,7 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/listing.h"
+#include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/snapshot.h"
 #include "daemon/broker/subscription.h"
@@ -183,6 +184,26 @@ static void handle_bind(struct broker *broker, struct connection *connection, co
 	admission_bind(broker, connection, asker, request->bind->domid);
 }
 
+static void handle_pin_cacheattr(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	raw_pins_set(broker, asker, connection_uid(connection), request->pin_cacheattr);
+}
+
+static void handle_unpin_cacheattr(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	(void)connection;
+	raw_pins_delete(broker, asker, request->unpin_cacheattr);
+}
+
+static void handle_list_pins(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	(void)connection;
+	raw_pins_list(broker, asker, request->list_pins->domid);
+}
+
 /*
  * Who may: everybody who was let in (admission.c), with a request that comes from whom the connection is for
  * (check_sender), about the domain that it is bound to, if it is (check_domain, regions_require).
@@ -204,6 +225,9 @@ static const handler handlers[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_REFRESH] = handle_refresh,
 	[XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION] = handle_move_region,
 	[XENVRAM__V1__REQUEST__OPERATION_MAP_REGION] = handle_map_region,
+	[XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR] = handle_pin_cacheattr,
+	[XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR] = handle_unpin_cacheattr,
+	[XENVRAM__V1__REQUEST__OPERATION_LIST_PINS] = handle_list_pins,
 };
 
 /* Does the request name a domain? Asked of the grammar, so that no operation can be forgotten. */

@@ -21,6 +21,7 @@
 #include "daemon/worker/guest.h"
 #include "daemon/worker/log_store.h"
 #include "daemon/worker/page_map.h"
+#include "daemon/worker/pin.h"
 #include "daemon/worker/relocation.h"
 #include "daemon/worker/tracker.h"
 #include "proto/internal.pb-c.h"
@@ -213,6 +214,11 @@ static int map(struct worker *worker, const Xenvram__Internal__Map *map, Xenvram
 	return 0;
 }
 
+static struct extent extent_of_pin(const Xenvram__Internal__Pin *pin)
+{
+	return (struct extent){pin->first_gfn, pin->nr_pages};
+}
+
 /* 1: will be answered later. */
 static int handle_command(struct worker *worker, const Xenvram__Internal__Command *command,
 	struct frame *frame, Xenvram__Internal__Done *done, struct answer_parts *parts,
@@ -242,6 +248,11 @@ static int handle_command(struct worker *worker, const Xenvram__Internal__Comman
 		tracker_limit(worker->tracker, command->limits->share_ppm,
 			command->limits->refresh_ms * 1000000ull);
 		return 0;
+	case XENVRAM__INTERNAL__COMMAND__WHAT_PIN:
+		return pin_set(
+			&worker->guest, extent_of_pin(command->pin), command->pin->cache_attr, failure);
+	case XENVRAM__INTERNAL__COMMAND__WHAT_UNPIN:
+		return pin_delete(&worker->guest, extent_of_pin(command->unpin), failure);
 	default:
 		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, EPROTO, "unknown command %d",
 			(int)command->what_case);

@@ -255,6 +255,17 @@ class Client(Connection):
     def unsubscribe(self, subscription):
         return self.call("unsubscribe", pb.Unsubscribe(subscription=subscription.id))
 
+    def pin(self, domid, first_gfn, nr_pages, cache_attr=pb.WB):
+        request = pb.PinCacheattr(domid=domid, first_gfn=first_gfn, nr_pages=nr_pages, cache_attr=cache_attr)
+        return self.call("pin_cacheattr", request)
+
+    def unpin(self, domid, first_gfn, nr_pages):
+        request = pb.UnpinCacheattr(domid=domid, first_gfn=first_gfn, nr_pages=nr_pages)
+        return self.call("unpin_cacheattr", request)
+
+    def pins(self, domid):
+        return list(self.call("list_pins", pb.ListPins(domid=domid)).list_pins.pins)
+
 
 def pages_of_bitmap(bitmap):
     return [8 * i + bit for i, byte in enumerate(bitmap) if byte for bit in range(8) if byte >> bit & 1]

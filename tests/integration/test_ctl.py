@@ -48,6 +48,24 @@ class Ctl(SimTest):
     def dirty(self, snapshot):
         return [p for run in snapshot["runs"] for p in range(run["first"], run["first"] + run["pages"])]
 
+    def test_pins(self):
+        pages = ("--domid", 1, "--gfn", "0xe0000", "--pages", 16)
+        self.run_ctl("pin", *pages, "--cache-attr", "wc")
+        cookie = self.create()
+        self.assertEqual(
+            [(p["first_gfn"], p["nr_pages"], p["cache_attr"], p["region"]) for p in self.json("pins", "--domid", 1)],
+            [(0xE0000, 16, "wc", None), (VRAM, NR_PAGES, "wb", cookie)],
+        )
+        text, _ = self.run_ctl("pins", "--domid", 1)
+        self.assertIn("0xe0000", text)
+        self.assertIn(cookie, text)
+        self.assertIn("0xe0000", self.run_ctl("unpin", *pages[:-1], 15, status=1)[1])
+        self.run_ctl("unpin", *pages)
+        self.assertEqual(len(self.json("pins", "--domid", 1)), 1)
+        self.run_ctl("pin", "--domid", 1, "--gfn", 5, status=2)
+        self.run_ctl("pin", *pages, "--cache-attr", "none", status=2)
+        self.run_ctl("pins", status=2)
+
     def test_a_region_from_birth_to_end(self):
         cookie = self.create()
         self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)

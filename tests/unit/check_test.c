@@ -347,6 +347,52 @@ static void test_listing(void **state)
 	assert_accepted(&request);
 }
 
+static void test_pins(void **state)
+{
+	(void)state;
+	Xenvram__V1__PinCacheattr pin = XENVRAM__V1__PIN_CACHEATTR__INIT;
+	Xenvram__V1__UnpinCacheattr unpin = XENVRAM__V1__UNPIN_CACHEATTR__INIT;
+	Request pinning = XENVRAM__V1__REQUEST__INIT, unpinning = XENVRAM__V1__REQUEST__INIT;
+	static const struct {
+		uint32_t domid;
+		uint64_t first_gfn, nr_pages;
+		const char *what; /* NULL: good */
+	} cases[] = {
+		{7, 0, 1, NULL},
+		{7, 0, MAX_GFN, NULL},
+		{MAX_DOMID, MAX_GFN - 1, 1, NULL},
+		{MAX_DOMID + 1, 0, 1, "domid"},
+		{7, 0, 0, "nr_pages"},
+		{7, 0, MAX_GFN + 1, "first_gfn"},
+		{7, MAX_GFN, 1, "first_gfn"},
+		{7, MAX_GFN - 1, 2, "first_gfn"},
+		{7, 1, UINT64_MAX, "first_gfn"},
+		{7, UINT64_MAX, 1, "first_gfn"},
+	};
+
+	pinning.serial = unpinning.serial = 1;
+	pinning.operation_case = XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR;
+	pinning.pin_cacheattr = &pin;
+	unpinning.operation_case = XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR;
+	unpinning.unpin_cacheattr = &unpin;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		pin.domid = unpin.domid = cases[i].domid;
+		pin.first_gfn = unpin.first_gfn = cases[i].first_gfn;
+		pin.nr_pages = unpin.nr_pages = cases[i].nr_pages;
+		if (!cases[i].what) {
+			assert_accepted(&pinning);
+			assert_accepted(&unpinning);
+		} else {
+			assert_refused(&pinning, EINVAL, cases[i].what);
+			assert_refused(&unpinning, EINVAL, cases[i].what);
+		}
+	}
+	pin.first_gfn = 0;
+	pin.cache_attr = (Xenvram__V1__CacheAttr)6;
+	pin.nr_pages = 1;
+	assert_refused(&pinning, EINVAL, "cache_attr");
+}
+
 static void test_client_name(void **state)
 {
 	(void)state;
@@ -413,7 +459,7 @@ static void test_absent_and_unknown_operations(void **state)
 }
 
 /* Serial 1, and the given operation as an empty message. */
-static Request *unpack_operation(uint8_t field)
+static Request *unpack_operation(uint32_t field)
 {
 	/* The field's tag in two bytes, as it needs from 16 on. */
 	struct frame frame = {
@@ -468,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_destroy_region),
 		cmocka_unit_test(test_move_region),
 		cmocka_unit_test(test_listing),
+		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_client_name),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_absent_and_unknown_operations),

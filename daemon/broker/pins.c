@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/pins.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFLICT XENVRAM__V1__STATUS__CONFLICT
+
+void pins_init(struct pins *pins)
+{
+	*pins = (struct pins){.last_id = 0};
+	LIST_INIT(&pins->list);
+}
+
+void pins_deinit(struct pins *pins)
+{
+	while (!LIST_EMPTY(&pins->list))
+		pins_remove(pins, LIST_FIRST(&pins->list));
+}
+
+static bool overlap(struct extent a, struct extent b)
+{
+	return extent_overlap(a, b).nr_pages > 0;
+}
+
+static bool is_same(struct extent a, struct extent b)
+{
+	return a.first == b.first && a.nr_pages == b.nr_pages;
+}
+
+/* The first of the domain's pins that has a gfn of these. */
+static struct pin *find_overlap(const struct pins *pins, uint32_t domid, struct extent gfns)
+{
+	struct pin *pin;
+	LIST_FOREACH(pin, &pins->list, link) {
+		if (pin->record.domid == domid && overlap(pin->record.gfns, gfns))
+			return pin;
+	}
+	return NULL;
+}
+
+/*
+ * The region that has vram here, or had before it moved. Whether it is pinned or not: its memory type is its
+ * own business, and it may be pinned again.
+ */
+static const struct region *find_region(
+	const struct region_table *regions, uint32_t domid, struct extent gfns, struct claim *ret_claim)
+{
+	const struct region *region;
+	struct claim claims[MAX_CLAIMS];
+
+	LIST_FOREACH(region, &regions->regions, link) {
+		unsigned int n =
+			region->record.domid == domid ? region_record_claims(&region->record, claims) : 0;
+		for (unsigned int i = 0; i < n; i++) {
+			struct extent claimed = {claims[i].first_gfn, claims[i].nr_pages};
+			/* No region pins its backing. */
+			if (!overlap(claimed, gfns) || strcmp(claims[i].name, "backing") == 0)
+				continue;
+			*ret_claim = claims[i];
+			return region;
+		}
+	}
+	return NULL;
+}
+
+/* Each of a region's extents has a pin. */
+static unsigned int count_of_regions(const struct region_table *regions, uint32_t domid)
+{
+	const struct region *region;
+	unsigned int n = 0;
+	LIST_FOREACH(region, &regions->regions, link) {
+		const struct region_record *record = &region->record;
+		/* One that is not active may have its pin, or get it. */
+		if (record->domid == domid &&
+			(record->pinned || record->state != XENVRAM__V1__REGION_STATE__ACTIVE))
+			n += record->live.n;
+	}
+	return n;
+}
+
+/* While somebody waits for it, or it is with the worker, nobody else changes it. */
+static int check_settled(const struct pin *pin, struct failure *failure)
+{
+	if (pin->at_work || pin->asker.connection != 0)
+		return failure_set(failure, CONFLICT, EBUSY,
+			"domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64
+			" pages is being set or taken away; ask again",
+			pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages);
+	return 0;
+}
+
+/* ---- may it be? ---- */
+
+static int check_room(
+	const struct pins *pins, const struct region_table *regions, uint32_t domid, struct failure *failure)
+{
+	unsigned int n = pins_count(pins, domid), n_of_regions = count_of_regions(regions, domid);
+	unsigned int n_on_host = 0;
+	const struct pin *pin;
+
+	if (n + n_of_regions >= MAX_PINS_PER_DOMAIN)
+		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
+			"domain %u has %u pins and %u of regions, the hypervisor allows %u; unpin one first",
+			domid, n, n_of_regions, MAX_PINS_PER_DOMAIN);
+	LIST_FOREACH(pin, &pins->list, link)
+		n_on_host++;
+	if (n_on_host >= MAX_RAW_PINS)
+		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
+			"this host has %u pins beside those of regions, at most %u are allowed; unpin one "
+			"first",
+			n_on_host, MAX_RAW_PINS);
+	return 0;
+}
+
+int pins_admit(const struct pins *pins, const struct region_table *regions, const struct pin_record *record,
+	struct pin **ret_same, struct failure *failure)
+{
+	struct pin *other = find_overlap(pins, record->domid, record->gfns);
+	struct claim claim;
+	const struct region *region = find_region(regions, record->domid, record->gfns, &claim);
+
+	if (region)
+		return failure_set(failure, CONFLICT, EBUSY,
+			"domain %u: gfn 0x%" PRIx64 " + %" PRIu64 " pages overlaps the %s 0x%" PRIx64
+			" + %" PRIu64 " pages of region 0x%" PRIx64 ", whose memory type is its own",
+			record->domid, record->gfns.first, record->gfns.nr_pages, claim.name, claim.first_gfn,
+			claim.nr_pages, region->record.cookie);
+	if (other && !is_same(other->record.gfns, record->gfns))
+		return failure_set(failure, CONFLICT, EBUSY,
+			"domain %u: gfn 0x%" PRIx64 " + %" PRIu64 " pages overlaps the pin of gfn 0x%" PRIx64
+			" + %" PRIu64 " pages, and has not the same bounds",
+			record->domid, record->gfns.first, record->gfns.nr_pages, other->record.gfns.first,
+			other->record.gfns.nr_pages);
+	if (other ? check_settled(other, failure) < 0 : check_room(pins, regions, record->domid, failure) < 0)
+		return -1;
+	*ret_same = other;
+	return 0;
+}
+
+struct pin *pins_require(const struct pins *pins, const struct region_table *regions, uint32_t domid,
+	struct extent gfns, struct failure *failure)
+{
+	struct pin *pin = find_overlap(pins, domid, gfns);
+	struct claim claim;
+	const struct region *region = find_region(regions, domid, gfns, &claim);
+
+	if (pin && is_same(pin->record.gfns, gfns))
+		return check_settled(pin, failure) < 0 ? NULL : pin;
+	if (pin)
+		failure_set(failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
+			"domain %u: no pin has the bounds gfn 0x%" PRIx64 " + %" PRIu64
+			" pages; that of gfn 0x%" PRIx64 " + %" PRIu64 " pages overlaps them",
+			domid, gfns.first, gfns.nr_pages, pin->record.gfns.first, pin->record.gfns.nr_pages);
+	else if (region)
+		failure_set(failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
+			"domain %u: gfn 0x%" PRIx64 " + %" PRIu64
+			" pages is in no pin but that of region 0x%" PRIx64 ", which ends with the region",
+			domid, gfns.first, gfns.nr_pages, region->record.cookie);
+	else
+		failure_set(failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
+			"domain %u: nothing in gfn 0x%" PRIx64 " + %" PRIu64
+			" pages was pinned through this service",
+			domid, gfns.first, gfns.nr_pages);
+	return NULL;
+}
+
+int pins_admit_region(const struct pins *pins, const struct region_record *record, uint64_t vram_gfn,
+	struct failure *failure)
+{
+	for (unsigned int i = 0; i < record->live.n; i++) {
+		struct extent vram = {vram_gfn + record->live.run[i].first, record->live.run[i].nr_pages};
+		const struct pin *pin = find_overlap(pins, record->domid, vram);
+		if (pin)
+			return failure_set(failure, CONFLICT, EBUSY,
+				"domain %u: vram 0x%" PRIx64 " + %" PRIu64
+				" pages overlaps the pin of gfn 0x%" PRIx64 " + %" PRIu64
+				" pages; unpin that first",
+				record->domid, vram.first, vram.nr_pages, pin->record.gfns.first,
+				pin->record.gfns.nr_pages);
+	}
+	return 0;
+}
+
+/* ---- the table ---- */
+
+static int take_slot(struct pins *pins, unsigned int *slot)
+{
+	if (*slot == MAX_RAW_PINS) {
+		for (*slot = 0; *slot < MAX_RAW_PINS && pins->slots[*slot]; (*slot)++)
+			;
+		if (*slot == MAX_RAW_PINS) {
+			errno = ENOSPC;
+			return -1;
+		}
+	}
+	if (pins->slots[*slot]) {
+		errno = EEXIST;
+		return -1;
+	}
+	pins->slots[*slot] = true;
+	return 0;
+}
+
+void pins_reserve(struct pins *pins, unsigned int slot)
+{
+	pins->slots[slot] = true;
+}
+
+static bool is_before(const struct pin_record *a, const struct pin_record *b)
+{
+	return a->domid != b->domid ? a->domid < b->domid : a->gfns.first < b->gfns.first;
+}
+
+static void insert_sorted(struct pins *pins, struct pin *pin)
+{
+	struct pin *other, *before = NULL;
+	LIST_FOREACH(other, &pins->list, link) {
+		if (is_before(&pin->record, &other->record))
+			break;
+		before = other;
+	}
+	if (before)
+		LIST_INSERT_AFTER(before, pin, link);
+	else
+		LIST_INSERT_HEAD(&pins->list, pin, link);
+}
+
+struct pin *pins_add(struct pins *pins, const struct pin_record *record, unsigned int slot)
+{
+	struct pin *pin = calloc(1, sizeof(*pin));
+	if (!pin || take_slot(pins, &slot) < 0) {
+		free(pin);
+		return NULL;
+	}
+	pin->record = *record;
+	pin->slot = slot;
+	pin->id = ++pins->last_id;
+	insert_sorted(pins, pin);
+	return pin;
+}
+
+struct pin *pins_find(const struct pins *pins, uint64_t id)
+{
+	struct pin *pin;
+	LIST_FOREACH(pin, &pins->list, link) {
+		if (pin->id == id)
+			return pin;
+	}
+	return NULL;
+}
+
+void pins_remove(struct pins *pins, struct pin *pin)
+{
+	LIST_REMOVE(pin, link);
+	pins->slots[pin->slot] = false;
+	free(pin);
+}
+
+unsigned int pins_count(const struct pins *pins, uint32_t domid)
+{
+	const struct pin *pin;
+	unsigned int n = 0;
+	LIST_FOREACH(pin, &pins->list, link)
+		n += pin->record.domid == domid;
+	return n;
+}

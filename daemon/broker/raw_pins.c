@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/raw_pins.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+#include "daemon/broker/pin_journal.h"
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+
+static int write_journal(struct broker *broker, struct pin *pin, struct failure *failure)
+{
+	if (pin_journal_write(broker->journal_fd, pin->slot, &pin->record) == 0) {
+		pin->journaled = true;
+		return 0;
+	}
+	failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "the journal cannot be written: %s",
+		strerror(errno));
+	log_error("domain %u: the pin of gfn 0x%" PRIx64 ": %s", pin->record.domid, pin->record.gfns.first,
+		failure->text);
+	return -1;
+}
+
+/* Tells whoever waits for it. */
+static void fail_asker(struct broker *broker, struct pin *pin, const struct failure *failure)
+{
+	asker_fail(broker, &pin->asker, failure);
+	pin->asker = (struct asker){0};
+}
+
+static void forget(struct broker *broker, struct pin *pin)
+{
+	struct domain *domain = pin->domain;
+	if (pin->journaled && pin_journal_erase(broker->journal_fd, pin->slot) < 0)
+		log_error("the pin of gfn 0x%" PRIx64 " cannot be erased from the journal: %s",
+			pin->record.gfns.first, strerror(errno));
+	pins_remove(&broker->pins, pin);
+	domain_release(domain);
+}
+
+/* It stays, and is what it was before; or it goes, if it was nothing. */
+static void revert(struct broker *broker, struct pin *pin)
+{
+	struct failure unwritten;
+
+	if (pin->record.old_cache_attr == NO_CACHE_ATTR) {
+		forget(broker, pin);
+		return;
+	}
+	pin->record.cache_attr = pin->record.old_cache_attr;
+	pin->record.state = PIN_SET;
+	/* Unwritten: the next broker would set the new type. */
+	write_journal(broker, pin, &unwritten);
+}
+
+static void send_command(struct pin *pin)
+{
+	Xenvram__Internal__Pin packed = XENVRAM__INTERNAL__PIN__INIT;
+	Xenvram__Internal__Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+
+	packed.id = pin->id;
+	packed.first_gfn = pin->record.gfns.first;
+	packed.nr_pages = pin->record.gfns.nr_pages;
+	packed.cache_attr = pin->record.cache_attr;
+	command.what_case = pin->record.state == PIN_SETTING ? XENVRAM__INTERNAL__COMMAND__WHAT_PIN
+							     : XENVRAM__INTERNAL__COMMAND__WHAT_UNPIN;
+	command.pin = &packed; /* one arm of the union, whichever it is */
+	pin->at_work = true;
+	domain_command_of(pin->domain, pin->id, &command);
+}
+
+/* Sends the worker what is to be done, if it is there; what is to be done is in the journal first. */
+static void advance(struct broker *broker, struct pin *pin)
+{
+	struct domain *domain = pin->domain;
+	struct failure unwritten;
+
+	if (!domain->worker || pin->at_work || pin->record.state == PIN_SET)
+		return;
+	strcpy(pin->record.uuid, domain->uuid);
+	if (write_journal(broker, pin, &unwritten) == 0) {
+		send_command(pin);
+		return;
+	}
+	fail_asker(broker, pin, &unwritten);
+	if (pin->record.state == PIN_SETTING)
+		revert(broker, pin);
+	else
+		pin->record.state = PIN_SET;
+}
+
+/* ---- requests ---- */
+
+static struct pin *add(struct broker *broker, const struct pin_record *record, struct failure *failure)
+{
+	struct pin *pin = pins_add(&broker->pins, record, MAX_RAW_PINS);
+	if (pin)
+		pin->domain = domain_get(broker, record->domid, record->uuid);
+	if (pin && pin->domain)
+		return pin;
+	failure_set(
+		failure, XENVRAM__V1__STATUS__INTERNAL, errno, "no pin can be added: %s", strerror(errno));
+	if (pin)
+		pins_remove(&broker->pins, pin);
+	return NULL;
+}
+
+static void begin(struct broker *broker, struct pin *pin, const struct asker *asker)
+{
+	pin->asker = *asker;
+	domain_want_worker(pin->domain);
+	advance(broker, pin);
+}
+
+/* May another command be given to the domain's worker, if there is one? */
+static int admit_command(struct broker *broker, uint32_t domid, struct failure *failure)
+{
+	const struct domain *domain = domain_find(broker, domid);
+	return domain ? domain_admit_command(domain, failure) : 0;
+}
+
+void raw_pins_set(struct broker *broker, const struct asker *asker, uint32_t owner_uid,
+	const Xenvram__V1__PinCacheattr *request)
+{
+	struct pin_record record = {
+		.domid = request->domid,
+		.gfns = {request->first_gfn, request->nr_pages},
+		.cache_attr = request->cache_attr,
+		.old_cache_attr = NO_CACHE_ATTR,
+		.state = PIN_SETTING,
+		.owner_uid = owner_uid,
+	};
+	struct failure failure;
+	struct pin *pin;
+
+	/* Of a connection that is bound: it is for that domain, and no later one with its domid. */
+	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
+	if (admit_command(broker, record.domid, &failure) < 0 ||
+		pins_admit(&broker->pins, &broker->regions, &record, &pin, &failure) < 0) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	if (pin) {
+		/* What another attempt has left unsettled has no type that is known. */
+		if (pin->record.state == PIN_SET)
+			pin->record.old_cache_attr = pin->record.cache_attr;
+		pin->record.cache_attr = record.cache_attr;
+		pin->record.state = PIN_SETTING;
+	} else {
+		pin = add(broker, &record, &failure);
+	}
+	if (pin)
+		begin(broker, pin, asker);
+	else
+		asker_fail(broker, asker, &failure);
+}
+
+void raw_pins_delete(
+	struct broker *broker, const struct asker *asker, const Xenvram__V1__UnpinCacheattr *request)
+{
+	struct extent gfns = {request->first_gfn, request->nr_pages};
+	struct failure failure;
+
+	struct pin *pin = pins_require(&broker->pins, &broker->regions, request->domid, gfns, &failure);
+	if (!pin || domain_admit_command(pin->domain, &failure) < 0) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	pin->record.state = PIN_DELETING;
+	begin(broker, pin, asker);
+}
+
+/* ---- what happens to them ---- */
+
+void raw_pins_inherit(struct broker *broker, const struct pin_record *record, unsigned int slot)
+{
+	struct pin *pin = pins_add(&broker->pins, record, slot);
+	if (pin)
+		pin->domain = domain_get(broker, record->domid, record->uuid);
+	if (pin && pin->domain) {
+		pin->journaled = true;
+		return;
+	}
+	log_error("domain %u: the pin of gfn 0x%" PRIx64 " in the journal cannot be taken over: %s",
+		record->domid, record->gfns.first, strerror(errno));
+	if (pin)
+		pins_remove(&broker->pins, pin);
+}
+
+void raw_pins_advance_domain(struct domain *domain)
+{
+	struct pin *pin, *next;
+	LIST_FOREACH_SAFE(pin, &domain->broker->pins.list, link, next) {
+		if (pin->domain == domain)
+			advance(domain->broker, pin);
+	}
+}
+
+/* What was to be done is done. */
+static void settle(struct broker *broker, struct pin *pin)
+{
+	struct failure unwritten;
+
+	if (pin->record.state == PIN_DELETING) {
+		forget(broker, pin);
+		return;
+	}
+	pin->record.state = PIN_SET;
+	/* Unwritten: the next broker sets it again. */
+	write_journal(broker, pin, &unwritten);
+}
+
+/* It cannot be done: all is as it was. */
+static void give_up(struct broker *broker, struct pin *pin, const struct failure *failure)
+{
+	struct failure unwritten;
+
+	log_limited(&broker->client_lines, "domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages: %s",
+		pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages, failure->text);
+	if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
+		forget(broker, pin);
+	} else if (pin->record.state == PIN_SETTING) {
+		revert(broker, pin);
+	} else {
+		pin->record.state = PIN_SET;
+		/* Unwritten: the next broker tries again. */
+		write_journal(broker, pin, &unwritten);
+	}
+}
+
+void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__Done *done)
+{
+	struct pin *pin = pins_find(&broker->pins, id);
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	struct failure failure;
+
+	if (!pin)
+		return;
+	struct asker asker = pin->asker;
+	pin->asker = (struct asker){0};
+	pin->at_work = false;
+	if (done->failure) {
+		failure_set(&failure, done->failure->status, done->failure->os_error, "%s",
+			done->failure->message);
+		give_up(broker, pin, &failure);
+		asker_fail(broker, &asker, &failure);
+	} else {
+		settle(broker, pin);
+		asker_reply(broker, &asker, &reply, NULL, 0);
+	}
+}
+
+void raw_pins_worker_lost(struct domain *domain)
+{
+	struct pin *pin;
+	LIST_FOREACH(pin, &domain->broker->pins.list, link) {
+		if (pin->domain == domain)
+			pin->at_work = false;
+	}
+}
+
+static void end(struct broker *broker, struct pin *pin, const struct failure *failure)
+{
+	fail_asker(broker, pin, failure);
+	forget(broker, pin);
+}
+
+void raw_pins_open_failed(struct broker *broker, uint32_t domid, const struct failure *failure)
+{
+	struct pin *pin, *next;
+
+	LIST_FOREACH_SAFE(pin, &broker->pins.list, link, next) {
+		if (pin->record.domid != domid)
+			continue;
+		if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !pin->journaled)
+			end(broker, pin, failure);
+		else
+			fail_asker(broker, pin, failure);
+	}
+}
+
+void raw_pins_domain_gone(
+	struct broker *broker, uint32_t domid, const char *uuid, bool other, const struct failure *failure)
+{
+	struct pin *pin, *next;
+
+	LIST_FOREACH_SAFE(pin, &broker->pins.list, link, next) {
+		if (pin->record.domid != domid)
+			continue;
+		bool has_uuid = strcmp(pin->record.uuid, uuid) == 0;
+		/* One without UUID was meant for the domain that there was. */
+		if (*pin->record.uuid ? has_uuid != other : !other)
+			end(broker, pin, failure);
+	}
+}
+
+/* ---- listing ---- */
+
+/* Those that were set, and one for each extent of a region. */
+#define MAX_LISTED_PINS (MAX_PINS_PER_DOMAIN + MAX_REGIONS_PER_DOMAIN * MAX_REGION_EXTENTS)
+
+static int compare_pins(const void *a, const void *b)
+{
+	const Xenvram__V1__PinInfo *x = a, *y = b;
+	return (x->first_gfn > y->first_gfn) - (x->first_gfn < y->first_gfn);
+}
+
+static size_t describe_region(const struct region_record *record, Xenvram__V1__PinInfo *infos, size_t n)
+{
+	for (unsigned int i = 0; i < record->live.n && n < MAX_LISTED_PINS; i++, n++) {
+		xenvram__v1__pin_info__init(&infos[n]);
+		infos[n].first_gfn = record->vram_gfn + record->live.run[i].first;
+		infos[n].nr_pages = record->live.run[i].nr_pages;
+		infos[n].cache_attr = record->cache_attr;
+		infos[n].cookie = record->cookie;
+		infos[n].owner_uid = record->owner_uid;
+		infos[n].settled = record->state == XENVRAM__V1__REGION_STATE__ACTIVE;
+	}
+	return n;
+}
+
+static size_t describe_regions(
+	const struct broker *broker, uint32_t domid, Xenvram__V1__PinInfo *infos, size_t n)
+{
+	const struct region *region;
+	LIST_FOREACH(region, &broker->regions.regions, link) {
+		if (region->record.domid == domid && region->record.pinned)
+			n = describe_region(&region->record, infos, n);
+	}
+	return n;
+}
+
+static size_t describe_pins(
+	const struct broker *broker, uint32_t domid, Xenvram__V1__PinInfo *infos, size_t n)
+{
+	const struct pin *pin;
+	LIST_FOREACH(pin, &broker->pins.list, link) {
+		const struct pin_record *record = &pin->record;
+		if (record->domid != domid || n == MAX_LISTED_PINS)
+			continue;
+		xenvram__v1__pin_info__init(&infos[n]);
+		infos[n].first_gfn = record->gfns.first;
+		infos[n].nr_pages = record->gfns.nr_pages;
+		infos[n].cache_attr = record->cache_attr;
+		infos[n].owner_uid = record->owner_uid;
+		infos[n++].settled = record->state == PIN_SET;
+	}
+	return n;
+}
+
+void raw_pins_list(struct broker *broker, const struct asker *asker, uint32_t domid)
+{
+	Xenvram__V1__PinInfo infos[MAX_LISTED_PINS], *pointers[MAX_LISTED_PINS];
+	Xenvram__V1__ListPinsReply list = XENVRAM__V1__LIST_PINS_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	list.n_pins = describe_regions(broker, domid, infos, describe_pins(broker, domid, infos, 0));
+	qsort(infos, list.n_pins, sizeof(infos[0]), compare_pins);
+	for (size_t i = 0; i < list.n_pins; i++)
+		pointers[i] = &infos[i];
+	list.pins = pointers;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_PINS;
+	reply.list_pins = &list;
+	asker_reply(broker, asker, &reply, NULL, 0);
+}
