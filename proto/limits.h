@@ -27,6 +27,8 @@
 
 #define MAX_REGIONS            1024u /* on the host; also the slots of the journal */
 #define MAX_REGIONS_PER_DOMAIN 16u
+/* 4 GiB; the logs take 12 bytes a page. */
+#define MAX_PAGES_PER_DOMAIN (4u * 262144u)
 /* Runs of pages that partial destructions may leave of one region; each takes one of the domain's 64 pins. */
 #define MAX_REGION_EXTENTS 8u
 /* The hypervisor's, those of regions among them. */
@@ -38,6 +40,8 @@
 /* Left free for root, so that others cannot lock an administrator out. */
 #define MIN_CONNECTIONS_FOR_ROOT 8u
 #define MAX_CONNECTIONS_PER_UID  256u
+/* New ones a second; administrators are not held up. */
+#define MAX_CONNECTIONS_PER_SECOND 100u
 #define MAX_REQUESTS_IN_FLIGHT   32u /* per connection; reading pauses beyond it */
 /* Of a connection: the largest replies to all requests in flight fit, and some events. */
 #define QUEUED_BYTES_FOR(in_flight)      (((in_flight) + 4u) * MAX_MESSAGE_BYTES)
@@ -48,6 +52,11 @@
 #define MIN_PERIOD_US     1000u
 #define MAX_PERIOD_US     10000000u
 #define DEFAULT_PERIOD_US 33000u
+/* Requests a second of a domain's device models for what pauses its guest, or may. */
+#define MAX_GUEST_PAUSES_PER_SECOND 250u
+/* Records a second about one user, and at once. */
+#define AUDIT_RECORDS_PER_SECOND 50u
+#define AUDIT_RECORDS_AT_ONCE    200u
 /* How long tracking stays on after the last reader has gone, so that one who comes back has exact bits. */
 #define LINGER_US 5000000ull
 
@@ -77,6 +86,7 @@
 /* The configuration file, a line of it, a list of users or groups in it, and its own path. */
 #define CONFIG_PATH_BYTES     256u
 #define MAX_CONFIG_IDS        32u
+#define MAX_GFN_WINDOWS       8u
 #define MAX_CONFIG_BYTES      65536u
 #define MAX_CONFIG_LINE_BYTES 190u
 

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "daemon/broker/connection.h"
+#include "daemon/broker/policy.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
@@ -51,26 +53,83 @@ static enum identity_kind identify(
 	return identity_of(&broker->settings, &peer, ret_domid);
 }
 
-int admission_check(struct broker *broker, const struct connection *connection, struct failure *failure)
+static int check(struct broker *broker, const struct connection *connection, enum identity_kind *ret_kind,
+	struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
 	const struct peer peer = {.uid = connection_uid(connection)};
 	char path[sizeof(struct sockaddr_un)];
 	uint32_t domid = 0;
 
-	enum identity_kind kind = identify(broker, connection, &domid);
-	if (kind == IDENTITY_ADMINISTRATOR)
+	*ret_kind = identify(broker, connection, &domid);
+	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
-	/* What was bound, or is being, by a uid that says something else now? */
-	if (kind == IDENTITY_DEVICE_MODEL && (!*binding->uuid || binding->domid == domid))
+	/* What was bound by a uid that says something else now? */
+	if (*ret_kind == IDENTITY_DEVICE_MODEL && (binding->state == BINDING_NONE || binding->domid == domid))
 		return 0;
-	if (kind == IDENTITY_DEVICE_MODEL)
+	if (*ret_kind == IDENTITY_DEVICE_MODEL)
 		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
 			"uid %u is the device model of domain %u now, and this connection is bound to domain "
 			"%u",
 			peer.uid, domid, binding->domid);
 	get_socket_path(connection_fd(connection), path, sizeof(path));
 	return identity_refuse(&broker->settings, &peer, path, failure);
+}
+
+int admission_check(struct broker *broker, const struct connection *connection, struct failure *failure)
+{
+	enum identity_kind kind;
+	return check(broker, connection, &kind, failure);
+}
+
+static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
+{
+	const struct connection *connection = NULL;
+	unsigned int n = 0;
+	while ((connection = connection_next(broker, connection)))
+		n += connection_uid(connection) == uid;
+	return n;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static int check_number(struct broker *broker, uint32_t uid, struct failure *failure)
+{
+	const struct settings *settings = &broker->settings;
+	unsigned int reserved = uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT;
+	char who[64];
+
+	snprintf(who, sizeof(who), "uid %u", uid);
+	if (policy_admit(settings, POLICY(connections_per_uid), who, count_of_uid(broker, uid) - 1, 1,
+		    failure) < 0)
+		return -1;
+	snprintf(who, sizeof(who), "this host, with %u kept for root,", reserved);
+	return policy_admit(settings, POLICY(connections), reserved ? who : "this host",
+		broker->n_connections - 1 + reserved, 1, failure);
+}
+
+int admission_check_new(struct broker *broker, const struct connection *connection, struct failure *failure)
+{
+	uint32_t uid = connection_uid(connection);
+	uint64_t now = now_ns();
+	enum identity_kind kind;
+	char who[32];
+
+	if (check(broker, connection, &kind, failure) < 0)
+		return -1;
+	snprintf(who, sizeof(who), "uid %u", uid);
+	if (check_number(broker, uid, failure) == 0 &&
+		(kind == IDENTITY_ADMINISTRATOR ||
+			policy_admit_rate(&broker->settings, POLICY(connections_per_second), who,
+				buckets_get(&broker->connecting, uid, now), now, failure) == 0))
+		return 0;
+	failure->os_error = EUSERS;
+	return -1;
 }
 
 void admission_begin(struct broker *broker, struct connection *connection)

@@ -9,10 +9,12 @@
 #define MAX_PEER_GROUPS 1024u
 
 /*
- * Whether this connection's peer may be here, by the settings as they are now. 0, or -1 with the failure,
- * which the peer is to be refused with.
+ * May this connection's peer be here, by the settings as they are now? 0, or -1 with the failure, which the
+ * peer is to be refused with.
  */
 int admission_check(struct broker *broker, const struct connection *connection, struct failure *failure);
+/* The same for one that is new and counted already: it must also be one that is not too many. */
+int admission_check_new(struct broker *broker, const struct connection *connection, struct failure *failure);
 
 /* The connection is taken: a device model's is bound to its domain. */
 void admission_begin(struct broker *broker, struct connection *connection);

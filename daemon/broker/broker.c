@@ -24,7 +24,7 @@ uint64_t broker_new_id(struct broker *broker)
 static void serve(struct broker *broker)
 {
 	if (broker->base && region_table_init(&broker->regions, MAX_REGIONS) == 0 &&
-		governor_init(broker) == 0 && supervisor_link_open(broker) == 0) {
+		audit_init(broker) == 0 && governor_init(broker) == 0 && supervisor_link_open(broker) == 0) {
 		broker->exit_status = 0;
 		event_base_dispatch(broker->base);
 	} else {
@@ -44,6 +44,7 @@ int broker_main(const struct role_options *options)
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();
+	log_open_journal(LOG_JOURNAL_SOCKET);
 	/* Before the first byte of anybody else's is read. */
 	if (privilege_drop(options->broker_user) == 0 && sandbox_enter(SANDBOX_BROKER) == 0)
 		serve(&broker);
@@ -53,6 +54,7 @@ int broker_main(const struct role_options *options)
 	pins_deinit(&broker.pins);
 	domain_free_all(&broker);
 	governor_deinit(&broker);
+	audit_deinit(&broker);
 	listening_free(&broker);
 	channel_free(broker.supervisor);
 	fd_close(broker.journal_fd);

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/broker/audit.h"
+#include "daemon/broker/bucket.h"
 #include "daemon/broker/pins.h"
 #include "daemon/broker/region_table.h"
 #include "daemon/common/channel.h"
@@ -70,8 +72,10 @@ struct broker {
 	LIST_HEAD(, domain) domains;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;
-	uint64_t last_id;             /* of connections and subscriptions */
-	struct log_rate client_lines; /* about what clients do wrong */
+	struct buckets connecting; /* by uid: new connections */
+	struct buckets pausing;    /* by domid: requests that may pause the guest */
+	uint64_t last_id;          /* of connections and subscriptions */
+	struct audit audit;
 	int exit_status;
 };
 

@@ -184,17 +184,13 @@ static void on_close(void *owner, int error)
 {
 	struct connection *connection = owner;
 	if (error)
-		log_limited(&connection->broker->client_lines,
-			"connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id,
-			connection->peer.uid, connection->peer.pid, close_reason(error));
+		audit_closed(connection->broker, connection, close_reason(error));
 	connection_free(connection);
 }
 
 void connection_close(struct connection *connection, const char *reason)
 {
-	log_limited(&connection->broker->client_lines,
-		"connection %" PRIu64 " (uid %u, pid %d) is closed: %s", connection->id, connection->peer.uid,
-		connection->peer.pid, reason);
+	audit_closed(connection->broker, connection, reason);
 	channel_close(connection->channel, 0);
 }
 
@@ -218,6 +214,7 @@ void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__
 	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
 	struct connection *connection = connection_find(broker, asker->connection);
 
+	audit_reply(broker, asker, reply);
 	if (!connection)
 		return;
 	reply->serial = asker->serial;
@@ -266,15 +263,6 @@ static struct connection *add(struct broker *broker, uint64_t id, int fd)
 	return connection;
 }
 
-static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
-{
-	const struct connection *connection;
-	unsigned int n = 0;
-	LIST_FOREACH(connection, &broker->connections, link)
-		n += connection->peer.uid == uid;
-	return n;
-}
-
 void connection_refuse(struct connection *connection, const struct failure *failure)
 {
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
@@ -285,7 +273,8 @@ void connection_refuse(struct connection *connection, const struct failure *fail
 	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
 	packet.reply = &reply;
 	send_packet(connection, &packet, NULL, 0);
-	connection_close(connection, failure->text);
+	audit_refused(connection->broker, connection, failure);
+	channel_close(connection->channel, 0);
 }
 
 int connection_accept(struct broker *broker, int listening_fd)
@@ -298,21 +287,7 @@ int connection_accept(struct broker *broker, int listening_fd)
 	if (!connection)
 		return -1;
 
-	if (admission_check(broker, connection, &failure) < 0) {
-		connection_refuse(connection, &failure);
-		return 0;
-	}
-	unsigned int of_uid = count_of_uid(broker, connection->peer.uid);
-	unsigned int max =
-		broker->settings.connections - (connection->peer.uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT);
-	if (broker->n_connections > max) {
-		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
-			"%u connections are open, the most allowed to uid %u", max, connection->peer.uid);
-		connection_refuse(connection, &failure);
-	} else if (of_uid > broker->settings.connections_per_uid) {
-		failure_set(&failure, XENVRAM__V1__STATUS__LIMIT, EUSERS,
-			"uid %u has %u connections open, the most allowed", connection->peer.uid,
-			broker->settings.connections_per_uid);
+	if (admission_check_new(broker, connection, &failure) < 0) {
 		connection_refuse(connection, &failure);
 	} else {
 		keep(connection);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Keeps the cost of polling, over all domains, within the host's budget. What polls cost stands in the
- * region logs; once a second, as long as somebody follows or asks about a region, it is looked up there, and when the share
- * of each domain changes the workers are told. They keep to it by themselves.
+ * region logs; once a second, as long as somebody follows or asks about a region, it is looked up there, and
+ * when the share of each domain changes the workers are told. They keep to it by themselves.
  */
 #ifndef XENVRAM_BROKER_GOVERNOR_H
 #define XENVRAM_BROKER_GOVERNOR_H

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/pin_journal.h"
+#include "daemon/broker/policy.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
 
@@ -136,11 +138,15 @@ void raw_pins_set(struct broker *broker, const struct asker *asker, uint32_t own
 	};
 	struct failure failure;
 	struct pin *pin;
+	char who[32];
 
 	/* Of a connection that is bound: it is for that domain, and no later one with its domid. */
 	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
+	snprintf(who, sizeof(who), "domain %" PRIu32, record.domid);
 	if (admit_command(broker, record.domid, &failure) < 0 ||
-		pins_admit(&broker->pins, &broker->regions, &record, &pin, &failure) < 0) {
+		pins_admit(&broker->pins, &broker->regions, &record, &pin, &failure) < 0 ||
+		(!pin && policy_admit(&broker->settings, POLICY(pins_per_domain), who,
+				 pins_count(&broker->pins, record.domid), 1, &failure) < 0)) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -219,8 +225,6 @@ static void give_up(struct broker *broker, struct pin *pin, const struct failure
 {
 	struct failure unwritten;
 
-	log_limited(&broker->client_lines, "domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages: %s",
-		pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages, failure->text);
 	if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
 		forget(broker, pin);
 	} else if (pin->record.state == PIN_SETTING) {
@@ -246,6 +250,11 @@ void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__
 	if (done->failure) {
 		failure_set(&failure, done->failure->status, done->failure->os_error, "%s",
 			done->failure->message);
+		/* Who asked is told, and in the audit trail. */
+		if (asker.connection == 0)
+			log_warning("domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages: %s",
+				pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages,
+				failure.text);
 		give_up(broker, pin, &failure);
 		asker_fail(broker, &asker, &failure);
 	} else {

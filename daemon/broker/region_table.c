@@ -70,23 +70,22 @@ unsigned int region_table_count(const struct region_table *table, uint32_t domid
 	return n;
 }
 
+uint64_t region_table_pages(const struct region_table *table, uint32_t domid)
+{
+	const struct region *region;
+	uint64_t n = 0;
+	LIST_FOREACH(region, &table->regions, link) {
+		if (region->record.domid == domid)
+			n += region->record.nr_pages;
+	}
+	return n;
+}
+
 int region_table_admit(
 	const struct region_table *table, const struct region_record *record, struct failure *failure)
 {
-	unsigned int used = region_table_count(table, record->domid);
 	struct claim claims[MAX_CLAIMS];
-
-	if (check_claims(table, record, claims, region_record_claims(record, claims), failure) < 0)
-		return -1;
-	if (used >= MAX_REGIONS_PER_DOMAIN)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"domain %u has %u regions, at most %u are allowed; destroy one first", record->domid,
-			used, MAX_REGIONS_PER_DOMAIN);
-	if (table->n_regions >= table->n_slots)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"this host has %u regions, at most %u are allowed; destroy one first",
-			table->n_regions, table->n_slots);
-	return 0;
+	return check_claims(table, record, claims, region_record_claims(record, claims), failure);
 }
 
 int region_table_admit_move(const struct region_table *table, const struct region_record *record,

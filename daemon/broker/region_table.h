@@ -65,7 +65,7 @@ int region_table_init(struct region_table *table, unsigned int n_slots);
 void region_table_deinit(struct region_table *table);
 
 /*
- * May this region join the table? 0, or -1 with CONFLICT naming the region in the way, or LIMIT.
+ * May this region join the table? 0, or -1 with CONFLICT naming the region in the way.
  * The record's ranges were checked for themselves before (proto/check.h).
  */
 int region_table_admit(
@@ -86,6 +86,8 @@ struct region *region_table_find(const struct region_table *table, uint64_t cook
 /* Unlinks and frees it; its subscriptions must be gone. */
 void region_table_remove(struct region_table *table, struct region *region);
 
+/* The regions of a domain, and their pages. */
 unsigned int region_table_count(const struct region_table *table, uint32_t domid);
+uint64_t region_table_pages(const struct region_table *table, uint32_t domid);
 
 #endif

@@ -9,6 +9,7 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/journal.h"
+#include "daemon/broker/policy.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
@@ -113,8 +114,10 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 	const struct connection *connection = connection_find(broker, asker->connection);
 	/* Another domain's is answered for like one that does not exist. */
 	if (region && connection &&
-		!binding_covers(connection_binding(connection), region->record.domid, region->record.uuid))
+		!binding_covers(connection_binding(connection), region->record.domid, region->record.uuid)) {
+		audit_set_rule(broker, "it is of domain %u", region->record.domid);
 		region = NULL;
+	}
 	if (!region) {
 		struct failure failure;
 		failure_set(&failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
@@ -177,6 +180,8 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 	}
 	/* Where a region is stuck on its way it has its claims already. */
 	if (task_admit_move(&region->record, request->vram_gfn, &failure) < 0 ||
+		policy_admit_gfns(&broker->settings, &broker->settings.vram, "vram", region->record.domid,
+			request->vram_gfn, region->record.nr_pages, &failure) < 0 ||
 		(region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&
 			region_table_admit_move(
 				&broker->regions, &region->record, request->vram_gfn, &failure) < 0) ||

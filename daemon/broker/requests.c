@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include <string.h>
-
 #include "daemon/broker/admission.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/gate.h"
 #include "daemon/broker/listing.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -110,13 +109,14 @@ static void handle_snapshot(struct broker *broker, struct connection *connection
 	struct failure failure;
 	struct extent pages;
 
-	(void)connection;
 	if (!region)
 		return;
 	if (regions_pages(region, snapshot->first, snapshot->nr_pages, &pages, &failure) < 0)
 		asker_fail(broker, asker, &failure);
 	else if (extent_contains(region->watched, pages) && region->log_fd >= 0 && !snapshot->sync)
 		snapshot_answer(broker, region, asker, pages, snapshot->since);
+	else if (gate_check_pause(broker, connection, &failure) < 0)
+		asker_fail(broker, asker, &failure);
 	else
 		regions_poll(region, asker, pages, snapshot->since);
 }
@@ -204,96 +204,47 @@ static void handle_list_pins(struct broker *broker, struct connection *connectio
 	raw_pins_list(broker, asker, request->list_pins->domid);
 }
 
-/*
- * Who may: everybody who was let in (admission.c), with a request that comes from whom the connection is for
- * (check_sender), about the domain that it is bound to, if it is (check_domain, regions_require).
- */
-typedef void (*handler)(struct broker *broker, struct connection *connection, const struct asker *asker,
-	const Request *request);
+/* ---- the table ---- */
 
-static const handler handlers[] = {
-	[XENVRAM__V1__REQUEST__OPERATION_HELLO] = handle_hello,
-	[XENVRAM__V1__REQUEST__OPERATION_BIND] = handle_bind,
-	[XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION] = handle_create_region,
-	[XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION] = handle_destroy_region,
-	[XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS] = handle_list_regions,
-	[XENVRAM__V1__REQUEST__OPERATION_LIST_DOMAINS] = handle_list_domains,
-	[XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT] = handle_snapshot,
-	[XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE] = handle_subscribe,
-	[XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE] = handle_unsubscribe,
-	[XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY] = handle_mark_dirty,
-	[XENVRAM__V1__REQUEST__OPERATION_REFRESH] = handle_refresh,
-	[XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION] = handle_move_region,
-	[XENVRAM__V1__REQUEST__OPERATION_MAP_REGION] = handle_map_region,
-	[XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR] = handle_pin_cacheattr,
-	[XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR] = handle_unpin_cacheattr,
-	[XENVRAM__V1__REQUEST__OPERATION_LIST_PINS] = handle_list_pins,
+enum {
+	CHANGES = 1, /* something that is audited whatever comes of it; other requests are when they are
+			refused */
+	PAUSES = 2,  /* the guest, or may: so many a second. Snapshot is when it comes to a poll */
 };
 
-/* Does the request name a domain? Asked of the grammar, so that no operation can be forgotten. */
-static bool names_domain(const Request *request, uint32_t *ret_domid)
+struct operation {
+	void (*handle)(struct broker *broker, struct connection *connection, const struct asker *asker,
+		const Request *request);
+	unsigned int flags;
+};
+
+/* Who may, is decided for all alike: gate.h. */
+static const struct operation operations[] = {
+	[XENVRAM__V1__REQUEST__OPERATION_HELLO] = {handle_hello, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_BIND] = {handle_bind, CHANGES},
+	[XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION] = {handle_create_region, CHANGES | PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION] = {handle_destroy_region, CHANGES | PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS] = {handle_list_regions, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_LIST_DOMAINS] = {handle_list_domains, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT] = {handle_snapshot, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE] = {handle_subscribe, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_UNSUBSCRIBE] = {handle_unsubscribe, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_MARK_DIRTY] = {handle_mark_dirty, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_REFRESH] = {handle_refresh, PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION] = {handle_move_region, CHANGES | PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_MAP_REGION] = {handle_map_region, PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR] = {handle_pin_cacheattr, CHANGES | PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR] = {handle_unpin_cacheattr, CHANGES | PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_LIST_PINS] = {handle_list_pins, 0},
+};
+
+/* NULL for what is none; the gate refuses it. */
+static const struct operation *find_operation(const Request *request)
 {
-	const ProtobufCMessage *operation = &request->hello->base; /* one arm of the union, whichever it is */
-	const ProtobufCFieldDescriptor *domid =
-		protobuf_c_message_descriptor_get_field_by_name(operation->descriptor, "domid");
-
-	if (!domid || (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS &&
-			      !request->list_regions->by_domid))
-		return false;
-	memcpy(ret_domid, (const char *)operation + domid->offset, sizeof(*ret_domid));
-	return true;
-}
-
-/* Cookies are looked at where regions are found: regions_require. */
-static int check_domain(
-	struct broker *broker, const struct binding *binding, const Request *request, struct failure *failure)
-{
-	const struct domain *domain;
-	uint32_t domid;
-
-	if (binding->state == BINDING_NONE || !names_domain(request, &domid))
-		return 0;
-	if (domid != binding->domid)
-		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
-			"the request is about domain %" PRIu32
-			", and this connection is bound to domain %" PRIu32,
-			domid, binding->domid);
-	domain = domain_find(broker, domid);
-	if (domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0)
-		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
-			"domain %" PRIu32 " (%s), which this connection is bound to, is another one now",
-			domid, binding->uuid);
-	return 0;
-}
-
-/* Whatever is asked: may who sent it use this connection? */
-static int check_sender(const struct broker *broker, const struct connection *connection,
-	const struct frame *frame, struct failure *failure)
-{
-	const struct peer sender = {
-		.uid = frame->sender_uid, .pid = frame->sender_pid, .n_gids = 1, .gids = &frame->sender_gid};
-
-	if (connection_binding(connection)->state != BINDING_NONE)
-		return 0;
-	return identity_check_sender(
-		&broker->settings, frame->has_sender ? &sender : NULL, connection_uid(connection), failure);
-}
-
-static int check(struct broker *broker, const struct connection *connection, const Request *request,
-	const struct frame *frame, struct failure *failure)
-{
-	if (check_sender(broker, connection, frame, failure) < 0)
-		return -1;
-	if (frame->n_fds > 0)
-		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EINVAL,
-			"%u file descriptors came with the request, none are taken", frame->n_fds);
-	if (!connection_is_greeted(connection) &&
-		request->operation_case != XENVRAM__V1__REQUEST__OPERATION_HELLO)
-		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EPROTO,
-			"the first request of a connection must be Hello");
-	if (check_request(request, failure) < 0)
-		return -1;
-	return check_domain(broker, connection_binding(connection), request, failure);
+	if (request->operation_case >= sizeof(operations) / sizeof(operations[0]) ||
+		!operations[request->operation_case].handle)
+		return NULL;
+	return &operations[request->operation_case];
 }
 
 void requests_handle(struct broker *broker, struct connection *connection, struct frame *frame)
@@ -305,15 +256,20 @@ void requests_handle(struct broker *broker, struct connection *connection, struc
 							     : "it sent something that is no request");
 		return;
 	}
-	struct asker asker = {connection_id(connection), request->serial};
-	if (check(broker, connection, request, frame, &failure) == 0) {
-		/* check_request knows the operation, so it is in the table. */
-		handlers[request->operation_case](broker, connection, &asker, request);
+	const struct asker asker = {connection_id(connection), request->serial};
+	const struct operation *operation = find_operation(request);
+	unsigned int flags = operation ? operation->flags : 0;
+
+	audit_begin(broker, connection, frame, request, flags & CHANGES);
+	if (gate_check(broker, connection, request, frame, flags & PAUSES, &failure) == 0) {
+		/* It knows the operation, so it is in the table. */
+		operation->handle(broker, connection, &asker, request);
 	} else {
 		bool greeted = connection_is_greeted(connection);
 		asker_fail(broker, &asker, &failure);
 		if (!greeted)
 			connection_close(connection, failure.text);
 	}
+	audit_end(broker);
 	frame_free_message(&request->base);
 }

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
+#include "daemon/broker/policy.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -111,6 +113,8 @@ static int admit(const struct broker *broker, const struct connection *connectio
 {
 	unsigned int of_connection = connection_n_subscriptions(connection);
 	unsigned int of_domain = count_of_domain(broker, region->record.domid);
+	const struct settings *settings = &broker->settings;
+	char who[32];
 
 	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING ||
 		region->record.state == XENVRAM__V1__REGION_STATE__DESTROYING)
@@ -121,15 +125,11 @@ static int admit(const struct broker *broker, const struct connection *connectio
 			"the log of region 0x%" PRIx64 " is not there yet; ask again", region->record.cookie);
 	if (domain_admit_command(region->domain, failure) < 0)
 		return -1;
-	if (of_connection >= MAX_SUBSCRIPTIONS_PER_CONNECTION)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"this connection has %u subscriptions, at most %u are allowed", of_connection,
-			MAX_SUBSCRIPTIONS_PER_CONNECTION);
-	if (of_domain >= MAX_SUBSCRIPTIONS_PER_DOMAIN)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"domain %u has %u subscriptions, at most %u are allowed", region->record.domid,
-			of_domain, MAX_SUBSCRIPTIONS_PER_DOMAIN);
-	return 0;
+	if (policy_admit(settings, POLICY(subscriptions_per_connection), "this connection", of_connection, 1,
+		    failure) < 0)
+		return -1;
+	snprintf(who, sizeof(who), "domain %" PRIu32, region->record.domid);
+	return policy_admit(settings, POLICY(subscriptions_per_domain), who, of_domain, 1, failure);
 }
 
 static int make_wake_pipe(int *ret_read_fd, int *ret_write_fd, struct failure *failure)

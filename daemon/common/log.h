@@ -6,6 +6,7 @@
 #ifndef XENVRAM_COMMON_LOG_H
 #define XENVRAM_COMMON_LOG_H
 
+#include <stddef.h>
 #include <syslog.h>
 
 /* Once, before the first line. `name` is kept, e.g. "broker". */
@@ -13,14 +14,21 @@ void log_init(const char *name);
 
 void log_write(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-struct log_rate {
-	long second;
-	unsigned int n_lines;
+/* A part of a record, e.g. "cookie" and "0x1234". */
+struct log_field {
+	const char *name;
+	const char *value;
 };
 
-/* A warning that somebody else can provoke as often as they like: at most some a second, and a count of the
- * rest. */
-void log_limited(struct log_rate *rate, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * A line with its parts beside it: fields of the journal, XENVRAM_COOKIE, if systemd's is there and
+ * log_open_journal was called; else all in a line to stderr, with the word "audit".
+ */
+void log_record(int priority, const char *sentence, const struct log_field *fields, size_t n_fields);
+/* Before the file system is out of reach. What cannot be opened is done without. */
+void log_open_journal(const char *socket_path);
+
+#define LOG_JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 #define log_error(...)   log_write(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)

@@ -18,6 +18,17 @@ struct id_list {
 	uint32_t ids[MAX_CONFIG_IDS];
 };
 
+/* Guest frames, the last one included. */
+struct gfn_window {
+	uint64_t first;
+	uint64_t last;
+};
+
+struct window_list {
+	uint64_t n; /* 0: everywhere */
+	struct gfn_window windows[MAX_GFN_WINDOWS];
+};
+
 struct settings {
 	char file[CONFIG_PATH_BYTES]; /* where it is set, for those who are refused something */
 	/* [access] */
@@ -25,9 +36,20 @@ struct settings {
 	struct id_list admin_uids;
 	struct id_list admin_gids;
 	uint32_t domain_uid_base; /* the device model of domain N is this + N; 0: there is no such range */
+	/* [gfns]: where the pages of regions may lie in a guest */
+	struct window_list vram;
+	struct window_list backing;
 	/* [limits]: proto/limits.h has the most that each can be, which it is unless it is set lower */
+	uint32_t regions;
+	uint32_t regions_per_domain;
+	uint32_t pages_per_domain;
+	uint32_t pins_per_domain; /* besides those of regions */
+	uint32_t subscriptions_per_connection;
+	uint32_t subscriptions_per_domain;
+	uint32_t guest_pauses_per_second;
 	uint32_t connections;
 	uint32_t connections_per_uid;
+	uint32_t connections_per_second;
 	uint32_t requests_in_flight;
 	uint32_t queued_bytes;
 	/* [tracking] */
@@ -39,6 +61,7 @@ struct settings {
 struct setting {
 	const char *section;
 	const char *key;
+	const char *noun; /* what it counts, for refusals */
 	size_t offset;
 	uint32_t min;
 	uint32_t max;
@@ -46,8 +69,11 @@ struct setting {
 	bool may_be_0;
 };
 
-#define SETTINGS_N_NUMBERS 6
+#define SETTINGS_N_NUMBERS 14
 extern const struct setting settings_numbers[SETTINGS_N_NUMBERS];
+
+/* The number at this offset of struct settings. */
+const struct setting *settings_number_at(size_t offset);
 
 /* Every setting as it is without a file. */
 void settings_init(struct settings *settings);

@@ -23,7 +23,7 @@ struct word {
 	void (*set)(struct parser *parser, const char *key, const char *value);
 };
 
-#define N_WORDS 3
+#define N_WORDS 5
 static const struct word words[N_WORDS];
 
 struct parser {
@@ -212,10 +212,57 @@ static void set_domain_uid_base(struct parser *parser, const char *key, const ch
 		parser->settings.domain_uid_base = uid;
 }
 
+/* "0x100" or "0x100-0x1ff" */
+static bool parse_window(char *text, struct gfn_window *ret_window)
+{
+	char *last = strchr(text, '-');
+
+	if (last)
+		*last++ = '\0';
+	return parse_number(text, &ret_window->first) &&
+	       parse_number(last ? last : text, &ret_window->last) && ret_window->first <= ret_window->last &&
+	       ret_window->last < MAX_GFN;
+}
+
+static void set_windows(
+	struct parser *parser, const char *key, const char *value, struct window_list *ret_list)
+{
+	char texts[MAX_CONFIG_LINE_BYTES + 1], *rest = texts;
+
+	*ret_list = (struct window_list){0};
+	snprintf(texts, sizeof(texts), "%s", value);
+	for (char *text; (text = strtok_r(rest, ", \t", &rest));) {
+		struct gfn_window window;
+		char copy[MAX_CONFIG_LINE_BYTES + 1];
+		snprintf(copy, sizeof(copy), "%s", text);
+		if (!parse_window(copy, &window)) {
+			complain(parser, "%s has \"%s\", which is no FIRST-LAST of gfns below 0x%llx", key,
+				text, MAX_GFN);
+		} else if (ret_list->n == MAX_GFN_WINDOWS) {
+			complain(parser, "%s has more than %u windows", key, MAX_GFN_WINDOWS);
+			return;
+		} else {
+			ret_list->windows[ret_list->n++] = window;
+		}
+	}
+}
+
+static void set_vram(struct parser *parser, const char *key, const char *value)
+{
+	set_windows(parser, key, value, &parser->settings.vram);
+}
+
+static void set_backing(struct parser *parser, const char *key, const char *value)
+{
+	set_windows(parser, key, value, &parser->settings.backing);
+}
+
 static const struct word words[N_WORDS] = {
 	{"access", "admin-users", set_admin_users},
 	{"access", "admin-groups", set_admin_groups},
 	{"access", "domain-uid-base", set_domain_uid_base},
+	{"gfns", "vram", set_vram},
+	{"gfns", "backing", set_backing},
 };
 
 /* Without a word of them in the file, and whether or not they exist. */
@@ -274,10 +321,8 @@ static void check_together(struct parser *parser)
 
 	if (settings->queued_bytes >= needed)
 		return;
-	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
-		if (settings_numbers[i].offset == offsetof(struct settings, queued_bytes))
-			parser->line = parser->number_seen_in[i];
-	}
+	parser->line = parser->number_seen_in[settings_number_at(offsetof(struct settings, queued_bytes)) -
+					      settings_numbers];
 	complain(parser,
 		"queued-bytes is %" PRIu32
 		", too few for the replies to %u requests in flight; at least %" PRIu32

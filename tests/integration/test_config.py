@@ -77,7 +77,7 @@ class Config(SimTest):
         self.await_requests_in_flight(5)
         reply = self.connect_until_refused(3)
         self.assertEqual(reply.serial, 0)
-        self.assertIn(f"uid {os.getuid()} has 3 connections open", reply.message)
+        self.assertIn(f"uid {os.getuid()} has 3 connections and asks for 1 more; at most 3 are allowed", reply.message)
 
 
 if __name__ == "__main__":

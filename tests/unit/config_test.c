@@ -207,6 +207,32 @@ static void test_faults_are_all_named(void **state)
 		});
 }
 
+static void test_windows(void **state)
+{
+	(void)state;
+	struct settings settings =
+		parse("[gfns]\nvram = 0xf0000-0xfffff, 0x100000\nbacking = 0-68719476735\n");
+	assert_int_equal(settings.vram.n, 2);
+	assert_int_equal(settings.vram.windows[0].first, 0xf0000);
+	assert_int_equal(settings.vram.windows[0].last, 0xfffff);
+	assert_int_equal(settings.vram.windows[1].first, 0x100000);
+	assert_int_equal(settings.vram.windows[1].last, 0x100000);
+	assert_int_equal(settings.backing.n, 1);
+	assert_int_equal(settings.backing.windows[0].last, MAX_GFN - 1);
+	assert_int_equal(parse("[gfns]\nvram =\n").vram.n, 0);
+
+	static const char *const bad[] = {"5-4", "-5", "5-", "a-b", "0-0x1000000000", "1-2-3"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[64], sentence[128];
+		snprintf(text, sizeof(text), "[gfns]\nbacking = %s\n", bad[i]);
+		snprintf(sentence, sizeof(sentence),
+			"test.conf:2: backing has \"%s\", which is no FIRST-LAST of gfns below 0x1000000000",
+			bad[i]);
+		assert_fault(text, sentence);
+	}
+	assert_fault("[gfns]\nvram = 1 2 3 4 5 6 7 8 9\n", "test.conf:2: vram has more than 8 windows");
+}
+
 static int set_names(void **state)
 {
 	static const struct name host_users[] = {{"alice", 1000}, {"bob", 1001}, {"root", 0},
@@ -358,7 +384,7 @@ static void test_installed_file(void **state)
 			uncommented[n++] = *c;
 	}
 	uncommented[n] = '\0';
-	assert_int_equal(n_keys, SETTINGS_N_NUMBERS + 3);
+	assert_int_equal(n_keys, SETTINGS_N_NUMBERS + 5);
 	const struct settings settings = parse(uncommented), without = parse("");
 	assert_memory_equal(&settings, &without, sizeof(settings));
 	assert_memory_equal(&defaults, &without, sizeof(defaults));
@@ -377,6 +403,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_names, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_names_that_are_none, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_uid_base, set_names, forget_names),
+		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_odd_bytes),
 		cmocka_unit_test(test_long),

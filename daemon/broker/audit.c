@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/audit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/broker/audit_fields.h"
+#include "daemon/broker/broker.h"
+#include "daemon/broker/connection.h"
+#include "daemon/common/log.h"
+
+/* Changes that were asked for and are not answered; beyond it the oldest is taken for one that never is. */
+#define MAX_PENDING 4096u
+
+struct audit_note {
+	TAILQ_ENTRY(audit_note) link; /* audit::pending */
+	struct asker asker;
+	bool changes;
+	bool answered;
+	const ProtobufCMessage *operation; /* while it is being handled, as the next */
+	const struct connection *connection;
+	uint32_t uid;
+	uint32_t pid;
+	struct audit_fields fields; /* who and what, once somebody may want to know */
+	char rule[128];
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* ---- what was left out ---- */
+
+static void on_report(evutil_socket_t fd, short what, void *data)
+{
+	struct broker *broker = data;
+	(void)fd;
+	(void)what;
+	for (unsigned int i = 0; i < MAX_BUCKETS; i++) {
+		struct bucket *bucket = &broker->audit.rates.buckets[i];
+		if (bucket->suppressed == 0)
+			continue;
+		struct audit_fields fields = {0};
+		char sentence[96];
+		snprintf(sentence, sizeof(sentence),
+			"%" PRIu64 " records about uid %" PRIu32 " were left out", bucket->suppressed,
+			bucket->key);
+		audit_fields_add(&fields, "uid", "%" PRIu32, bucket->key);
+		audit_fields_add(&fields, "left_out", "%" PRIu64, bucket->suppressed);
+		bucket->suppressed = 0;
+		audit_fields_write(&fields, LOG_WARNING, sentence);
+	}
+}
+
+static void emit(struct broker *broker, uint32_t uid, int priority, const char *sentence,
+	const struct audit_fields *fields)
+{
+	static const struct rate rate = {AUDIT_RECORDS_PER_SECOND, AUDIT_RECORDS_AT_ONCE};
+	static const struct timeval delay = {.tv_sec = 1};
+	uint64_t now = now_ns();
+	struct bucket *bucket = buckets_get(&broker->audit.rates, uid, now);
+
+	if (bucket_take(bucket, &rate, now) == 0) {
+		audit_fields_write(fields, priority, sentence);
+		return;
+	}
+	bucket->suppressed++;
+	if (!evtimer_pending(broker->audit.report, NULL))
+		evtimer_add(broker->audit.report, &delay);
+}
+
+/* ---- requests ---- */
+
+static void add_who(
+	struct audit_fields *fields, const struct connection *connection, uint32_t uid, uint32_t pid)
+{
+	const struct binding *binding = connection_binding(connection);
+
+	audit_fields_add(fields, "uid", "%" PRIu32, uid);
+	audit_fields_add(fields, "pid", "%" PRIu32, pid);
+	audit_fields_add(fields, "connection", "%" PRIu64, connection_id(connection));
+	if (uid != connection_uid(connection))
+		audit_fields_add(fields, "connected_uid", "%" PRIu32, connection_uid(connection));
+	if (binding->state == BINDING_BOUND)
+		audit_fields_add(fields, "bound_domid", "%" PRIu32, binding->domid);
+}
+
+static void describe(struct audit_note *note)
+{
+	add_who(&note->fields, note->connection, note->uid, note->pid);
+	if (note->operation)
+		audit_fields_add_request(&note->fields, note->operation);
+}
+
+void audit_begin(struct broker *broker, const struct connection *connection, const struct frame *frame,
+	const Xenvram__V1__Request *request, bool changes)
+{
+	struct audit_note *note = broker->audit.current;
+	const struct ucred *peer = connection_peer(connection);
+
+	/* What only reads mostly needs no record: it shall cost nothing. */
+	note->asker = (struct asker){connection_id(connection), request->serial};
+	note->changes = changes;
+	note->answered = false;
+	note->operation = audit_operation(request);
+	note->connection = connection;
+	note->uid = frame->has_sender ? frame->sender_uid : peer->uid;
+	note->pid = frame->has_sender ? frame->sender_pid : (uint32_t)peer->pid;
+	note->rule[0] = '\0';
+	note->fields.n = note->fields.n_bytes = 0;
+	if (changes)
+		describe(note);
+}
+
+static void drop_pending(struct audit *audit, struct audit_note *note)
+{
+	TAILQ_REMOVE(&audit->pending, note, link);
+	audit->n_pending--;
+	free(note);
+}
+
+void audit_end(struct broker *broker)
+{
+	struct audit *audit = &broker->audit;
+	struct audit_note *note = audit->current;
+
+	if (note->changes && !note->answered) {
+		struct audit_note *pending = malloc(sizeof(*pending));
+		if (pending) {
+			*pending = *note;
+			pending->operation = NULL;
+			pending->connection = NULL;
+			TAILQ_INSERT_TAIL(&audit->pending, pending, link);
+			if (++audit->n_pending > MAX_PENDING)
+				drop_pending(audit, TAILQ_FIRST(&audit->pending));
+		} else {
+			log_error("out of memory: a request of uid %" PRIu32
+				  " will not be in the audit trail",
+				note->uid);
+		}
+	}
+	note->operation = NULL;
+	note->connection = NULL;
+}
+
+void audit_set_rule(struct broker *broker, const char *format, ...)
+{
+	struct audit_note *note = broker->audit.current;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(note->rule, sizeof(note->rule), format, args);
+	va_end(args);
+}
+
+static void write_note(struct broker *broker, struct audit_note *note, const Xenvram__V1__Reply *reply)
+{
+	struct audit_fields *fields = &note->fields;
+	char sentence[MAX_AUDIT_SENTENCE_BYTES];
+
+	if (!note->changes)
+		describe(note);
+	audit_fields_add_reply(fields, reply);
+	if (*note->rule)
+		audit_fields_add(fields, "rule", "%s", note->rule);
+	audit_fields_sentence(fields, sentence, sizeof(sentence));
+	emit(broker, note->uid, reply->status == XENVRAM__V1__STATUS__OK ? LOG_NOTICE : LOG_WARNING, sentence,
+		fields);
+}
+
+static bool is_asker(const struct audit_note *note, const struct asker *asker)
+{
+	return note->asker.connection == asker->connection && note->asker.serial == asker->serial;
+}
+
+void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)
+{
+	struct audit *audit = &broker->audit;
+	struct audit_note *note = audit->current;
+
+	if (asker->connection == 0)
+		return;
+	if (note->connection && !note->answered && is_asker(note, asker)) {
+		note->answered = true;
+		if (note->changes || reply->status != XENVRAM__V1__STATUS__OK)
+			write_note(broker, note, reply);
+		return;
+	}
+	TAILQ_FOREACH(note, &audit->pending, link) {
+		if (is_asker(note, asker)) {
+			write_note(broker, note, reply);
+			drop_pending(audit, note);
+			return;
+		}
+	}
+}
+
+/* ---- connections ---- */
+
+void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure)
+{
+	const struct ucred *peer = connection_peer(connection);
+	struct audit_fields fields = {0};
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	char sentence[MAX_AUDIT_SENTENCE_BYTES];
+
+	reply.status = failure->status;
+	reply.os_error = failure->os_error;
+	reply.message = (char *)failure->text;
+	add_who(&fields, connection, peer->uid, peer->pid);
+	audit_fields_add(&fields, "operation", "Connect");
+	audit_fields_add_reply(&fields, &reply);
+	audit_fields_sentence(&fields, sentence, sizeof(sentence));
+	emit(broker, peer->uid, LOG_WARNING, sentence, &fields);
+}
+
+void audit_closed(struct broker *broker, const struct connection *connection, const char *reason)
+{
+	const struct ucred *peer = connection_peer(connection);
+	struct audit_fields fields = {0};
+	char sentence[MAX_AUDIT_SENTENCE_BYTES];
+
+	add_who(&fields, connection, peer->uid, peer->pid);
+	audit_fields_add(&fields, "operation", "Close");
+	audit_fields_add(&fields, "reason", "%s", reason);
+	snprintf(sentence, sizeof(sentence), "connection %" PRIu64 " (uid %u, pid %d) is closed: %s",
+		connection_id(connection), peer->uid, peer->pid, reason);
+	emit(broker, peer->uid, LOG_WARNING, sentence, &fields);
+}
+
+/* ---- its life ---- */
+
+int audit_init(struct broker *broker)
+{
+	struct audit *audit = &broker->audit;
+	TAILQ_INIT(&audit->pending);
+	audit->current = calloc(1, sizeof(*audit->current));
+	audit->report = evtimer_new(broker->base, on_report, broker);
+	return audit->current && audit->report ? 0 : -1;
+}
+
+void audit_deinit(struct broker *broker)
+{
+	struct audit *audit = &broker->audit;
+	/* Its list was not made when it was not initialised. */
+	while (audit->current && !TAILQ_EMPTY(&audit->pending))
+		drop_pending(audit, TAILQ_FIRST(&audit->pending));
+	free(audit->current);
+	if (audit->report)
+		event_free(audit->report);
+	*audit = (struct audit){0};
+}

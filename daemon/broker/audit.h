@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The audit trail: a record of every request that changes something, of every refusal, and of every
+ * connection that is refused or cut off. Each says who, what, and with what result. One user's records are
+ * limited, so that nobody can drown another's; what is left out is counted.
+ */
+#ifndef XENVRAM_BROKER_AUDIT_H
+#define XENVRAM_BROKER_AUDIT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "daemon/broker/bucket.h"
+#include "daemon/broker/region_table.h"
+#include "proto/frame.h"
+
+struct broker;
+struct connection;
+struct audit_note;
+
+struct audit {
+	struct audit_note *current; /* of the request that is being handled */
+	TAILQ_HEAD(, audit_note) pending;
+	unsigned int n_pending;
+	struct buckets rates; /* by uid */
+	struct event *report; /* runs while there is something to say about what was left out */
+};
+
+/* 0, or -1 with ENOMEM. */
+int audit_init(struct broker *broker);
+void audit_deinit(struct broker *broker);
+
+/* A request begins to be handled; a change gets its record when it is answered, whenever that is. */
+void audit_begin(struct broker *broker, const struct connection *connection, const struct frame *frame,
+	const Xenvram__V1__Request *request, bool changes);
+void audit_end(struct broker *broker);
+
+/* Why it is refused, if its sender is not told: for the record of the request that is being handled. */
+void audit_set_rule(struct broker *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A request is answered. */
+void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply);
+
+/* A connection is refused, or ends by what its peer did. */
+void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure);
+void audit_closed(struct broker *broker, const struct connection *connection, const char *reason);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/gate.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/broker/audit_fields.h"
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+#include "daemon/broker/policy.h"
+#include "proto/check.h"
+
+typedef Xenvram__V1__Request Request;
+
+/* Whatever is asked: may who sent it use this connection? */
+static int check_sender(const struct broker *broker, const struct connection *connection,
+	const struct frame *frame, struct failure *failure)
+{
+	const struct peer sender = {
+		.uid = frame->sender_uid, .pid = frame->sender_pid, .n_gids = 1, .gids = &frame->sender_gid};
+
+	if (connection_binding(connection)->state != BINDING_NONE)
+		return 0;
+	return identity_check_sender(
+		&broker->settings, frame->has_sender ? &sender : NULL, connection_uid(connection), failure);
+}
+
+static int check_form(const struct connection *connection, const Request *request, const struct frame *frame,
+	struct failure *failure)
+{
+	if (frame->n_fds > 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EINVAL,
+			"%u file descriptors came with the request, none are taken", frame->n_fds);
+	if (!connection_is_greeted(connection) &&
+		request->operation_case != XENVRAM__V1__REQUEST__OPERATION_HELLO)
+		return failure_set(failure, XENVRAM__V1__STATUS__INVALID, EPROTO,
+			"the first request of a connection must be Hello");
+	return check_request(request, failure);
+}
+
+/* Does the request name a domain? Asked of the grammar, so that no operation can be forgotten. */
+static bool names_domain(const Request *request, uint32_t *ret_domid)
+{
+	const ProtobufCMessage *operation = audit_operation(request);
+	const ProtobufCFieldDescriptor *domid =
+		protobuf_c_message_descriptor_get_field_by_name(operation->descriptor, "domid");
+
+	if (!domid || (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_LIST_REGIONS &&
+			      !request->list_regions->by_domid))
+		return false;
+	memcpy(ret_domid, (const char *)operation + domid->offset, sizeof(*ret_domid));
+	return true;
+}
+
+static int check_domain(
+	struct broker *broker, const struct binding *binding, const Request *request, struct failure *failure)
+{
+	const struct domain *domain;
+	uint32_t domid;
+
+	if (binding->state == BINDING_NONE || !names_domain(request, &domid))
+		return 0;
+	if (domid != binding->domid)
+		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
+			"the request is about domain %" PRIu32
+			", and this connection is bound to domain %" PRIu32,
+			domid, binding->domid);
+	domain = domain_find(broker, domid);
+	if (domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
+			"domain %" PRIu32 " (%s), which this connection is bound to, is another one now",
+			domid, binding->uuid);
+	return 0;
+}
+
+int gate_check_pause(struct broker *broker, const struct connection *connection, struct failure *failure)
+{
+	const struct binding *binding = connection_binding(connection);
+	struct timespec now;
+	char who[32];
+
+	if (binding->state == BINDING_NONE)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t now_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
+	snprintf(who, sizeof(who), "domain %" PRIu32, binding->domid);
+	return policy_admit_rate(&broker->settings, POLICY(guest_pauses_per_second), who,
+		buckets_get(&broker->pausing, binding->domid, now_ns), now_ns, failure);
+}
+
+static int check_creation(
+	const struct broker *broker, const Xenvram__V1__CreateRegion *create, struct failure *failure)
+{
+	const struct settings *settings = &broker->settings;
+	const struct region_usage usage = {
+		.regions = broker->regions.n_regions,
+		.domain_regions = region_table_count(&broker->regions, create->domid),
+		.domain_pages = region_table_pages(&broker->regions, create->domid),
+	};
+
+	if (policy_admit_gfns(settings, &settings->vram, "vram", create->domid, create->vram_gfn,
+		    create->nr_pages, failure) < 0 ||
+		(!create->adopt && policy_admit_gfns(settings, &settings->backing, "backing", create->domid,
+					   create->backing_gfn, create->nr_pages, failure) < 0))
+		return -1;
+	return policy_admit_region(settings, create->domid, &usage, create->nr_pages, failure);
+}
+
+int gate_check(struct broker *broker, const struct connection *connection, const Request *request,
+	const struct frame *frame, bool pauses, struct failure *failure)
+{
+	if (check_sender(broker, connection, frame, failure) < 0 ||
+		check_form(connection, request, frame, failure) < 0 ||
+		check_domain(broker, connection_binding(connection), request, failure) < 0)
+		return -1;
+	if (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION &&
+		check_creation(broker, request->create_region, failure) < 0)
+		return -1;
+	return pauses ? gate_check_pause(broker, connection, failure) : 0;
+}
