@@ -114,6 +114,16 @@ void tracker_suspend(struct tracker *tracker)
 		log_warning("tracking cannot be stopped: %s", strerror(errno));
 }
 
+void tracker_rest(struct tracker *tracker)
+{
+	uint64_t till_ns = tracker->range.may_change_ns;
+	struct timespec till = {.tv_sec = till_ns / 1000000000, .tv_nsec = till_ns % 1000000000};
+
+	tracker_suspend(tracker);
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &till, NULL) == EINTR)
+		;
+}
+
 static void log_once(struct tracker *tracker, int error)
 {
 	if (error != tracker->last_error && error != 0)

@@ -75,5 +75,7 @@ int tracker_mark(struct tracker *tracker, uint64_t cookie, const struct extent *
 
 /* Stops tracking in the hypervisor while pages are moved; the next poll starts it again, all dirty. */
 void tracker_suspend(struct tracker *tracker);
+/* Stops tracking and waits until whoever comes after us, and knows nothing of us, may start it again. */
+void tracker_rest(struct tracker *tracker);
 
 #endif

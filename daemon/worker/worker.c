@@ -349,6 +349,7 @@ static void on_supervisor_close(void *owner, int error)
 {
 	struct worker *worker = owner;
 	(void)error;
+	tracker_rest(worker->tracker);
 	event_base_loopbreak(worker->base);
 }
 

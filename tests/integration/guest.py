@@ -75,6 +75,7 @@ class Host:
         self.simxen("fault", "clear")
 
     def calls(self, domid):
+        """{kind: hypercalls so far}, and how often tracking has begun ("arms") and ended ("stops")"""
         return json.loads(self.simxen("stats", "--json"))["domains"][str(domid)]
 
 

@@ -61,11 +61,13 @@ int track_read(struct domain *domain, bool shadow, uint64_t first_gfn, uint32_t 
 	if (shadow && (first_gfn + nr_pages < first_gfn || first_gfn + nr_pages > domain->p2m.max_gfn + 1))
 		return -EINVAL;
 	if (nr_pages == 0) {
+		tracking->stops += tracking->nr_pages > 0;
 		tracking->nr_pages = 0;
 		return 0;
 	}
 	if (tracking->first_gfn != first_gfn || tracking->nr_pages != nr_pages) {
 		start(tracking, first_gfn, nr_pages);
+		tracking->arms++;
 		if (shadow)
 			return -ENODATA;
 		memset(ret_bitmap, 0xff, n_bytes);

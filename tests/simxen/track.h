@@ -13,6 +13,8 @@ struct domain;
 struct tracking {
 	uint64_t first_gfn;
 	uint32_t nr_pages; /* 0: nothing is tracked */
+	uint64_t arms;     /* how often another range began to be tracked */
+	uint64_t stops;    /* how often tracking ended */
 	uint64_t dirty[TRACK_MAX_PAGES / 64];
 };
 

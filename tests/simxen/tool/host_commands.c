@@ -128,7 +128,9 @@ static void print_stats(struct host *host, bool json)
 		else
 			printf("domain %-2u", domain->domid);
 		print_counters(domain->calls, json);
-		printf(json ? "}" : "\n");
+		printf(json ? ", \"arms\": %" PRIu64 ", \"stops\": %" PRIu64 "}"
+			    : ", tracking began %" PRIu64 " times and ended %" PRIu64 " times\n",
+			domain->tracking.arms, domain->tracking.stops);
 		domain_unlock(domain);
 		first = false;
 	}
