@@ -7,6 +7,15 @@
 static int each_region(const Xenvram__V1__RegionInfo *info,
 	int (*each)(const struct xenvram_region *region, void *data), void *data)
 {
+	struct xenvram_run extents[MAX_REGION_EXTENTS];
+	size_t n_extents = 0;
+
+	/* A later service may allow more: then none are better than some. */
+	if (info->n_extents <= MAX_REGION_EXTENTS) {
+		for (; n_extents < info->n_extents; n_extents++)
+			extents[n_extents] = (struct xenvram_run){
+				info->extents[n_extents]->first, info->extents[n_extents]->nr_pages};
+	}
 	struct xenvram_region region = {
 		.cookie = info->cookie,
 		.domid = info->domid,
@@ -14,6 +23,11 @@ static int each_region(const Xenvram__V1__RegionInfo *info,
 		.vram_gfn = info->vram_gfn,
 		.backing_gfn = info->backing_gfn,
 		.nr_pages = info->nr_pages,
+		.live_pages = info->live_pages,
+		.extents = extents,
+		.n_extents = n_extents,
+		.between = info->between,
+		.old_vram_gfn = info->old_vram_gfn,
 		.cache_attr = (enum xenvram_cache_attr)info->cache_attr,
 		.pinned = info->pinned,
 		.adopted = info->adopted,

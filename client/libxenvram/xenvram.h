@@ -135,6 +135,8 @@ enum xenvram_region_state {
 	XENVRAM_REGION_DESTROYING = 2,
 	XENVRAM_REGION_STUCK = 3, /* its pages could not all be moved back; destroy it again */
 	XENVRAM_REGION_GONE = 4,  /* it, or its domain, is no more; only in events */
+	XENVRAM_REGION_MOVING = 5,
+	XENVRAM_REGION_SHRINKING = 6, /* a part of it is being destroyed */
 };
 
 struct xenvram_handlers {
@@ -208,11 +210,69 @@ int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *cre
 
 /*
  * Destroys a region: ends its tracking, unpins it, moves its pages back to backing_gfn unless they were
- * adopted. Views of it see the state XENVRAM_VIEW_GONE. EINVAL  cookie 0 ENOENT  no such region EBUSY   it is
- * being created or destroyed; or pages could not be moved back, and it stays listed as stuck and can be
- * destroyed again
+ * adopted. Views of it see the state XENVRAM_VIEW_GONE.
+ *   EINVAL  cookie 0
+ *   ENOENT  no such region
+ *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, and it stays listed as
+ *           stuck (xenvram_map_region() tells which) and can be destroyed again
  */
 int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
+
+/*
+ * The same for nr_pages of its pages from first_page on, which must all be there still. What stays keeps its
+ * page numbers, memory type, log and readers; of pages that were destroyed nothing is reported any more, and
+ * their frames are free for other regions. With the last page the region ends. At most 8 runs of pages may stay.
+ *   EINVAL  nr_pages is 0, or cookie
+ *   ERANGE  a page goes beyond the region
+ *   ENOENT  no such region
+ *   ENXIO   a page was destroyed before
+ *   EDQUOT  more than 8 runs of pages would stay
+ *   EBUSY   as above: this call can be repeated, with the same pages, or all of the region destroyed
+ */
+int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_page, uint64_t nr_pages);
+
+/*
+ * Moves the region to vram_gfn, for a guest that has moved its framebuffer, as an operating system may do
+ * with a graphics card's BAR while it runs. All of its pages must be where they were, and all frames that they
+ * go to holes, none of them of this or another region. Cookie, backing, log, views and readers stay; every
+ * page is dirty once. Success is also that it is there already. When it fails the region is where it was,
+ * unless it is stuck between the two places; then it can be moved to either of them, or destroyed.
+ *   EINVAL  cookie 0, or vram_gfn is out of range
+ *   ENOENT  no such region
+ *   EEXIST  there is a page where one would go, or the new place overlaps a region's, also its own
+ *   ENXIO   a page is not where it was: the guest gave it up
+ *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, and it is stuck
+ * and what the hypervisor says of moving or, if that was insisted on, pinning.
+ */
+int xenvram_move_region(struct xenvram *conn, uint64_t cookie, uint64_t vram_gfn);
+
+/* Where a page of a region is. */
+enum xenvram_page_place {
+	XENVRAM_AT_VRAM = 0,
+	XENVRAM_AT_BACKING = 1,
+	XENVRAM_AT_OLD_VRAM = 2, /* of a move */
+	XENVRAM_MISSING = 3,     /* at none of these: the guest or its toolstack took it */
+	XENVRAM_CONTESTED = 4,   /* at more than one: one of them is another's page */
+};
+
+/* Pages in a row that are at the same place, in a row there as well. */
+struct xenvram_mapped_run {
+	uint64_t first; /* page of the region */
+	uint64_t nr_pages;
+	enum xenvram_page_place place;
+	uint64_t gfn; /* of the first; 0 when missing; of a contested one that at vram, or at the old vram */
+};
+
+/*
+ * Finds out where each page of the region is, and calls each() for every run of them, in ascending order;
+ * pages that were destroyed are in none. Of an active region all are at vram: this is for one that is stuck.
+ * The connection may be used in each(). When that returns other than 0, the listing ends and returns that.
+ *   EINVAL  cookie 0
+ *   ENOENT  no such region
+ *   EAGAIN  also: its domain has no worker process yet, soon after a restart
+ */
+int xenvram_map_region(struct xenvram *conn, uint64_t cookie,
+	int (*each)(const struct xenvram_mapped_run *run, void *data), void *data);
 
 struct xenvram_region {
 	uint64_t cookie;
@@ -220,10 +280,15 @@ struct xenvram_region {
 	const char *domain_uuid;
 	uint64_t vram_gfn;
 	uint64_t backing_gfn;
-	uint64_t nr_pages;
+	uint64_t nr_pages;   /* as it was created */
+	uint64_t live_pages; /* without those that were destroyed */
+	const struct xenvram_run *extents; /* which those are, in runs */
+	size_t n_extents;
 	enum xenvram_cache_attr cache_attr;
 	bool pinned;
 	bool adopted; /* backing_gfn means nothing */
+	bool between; /* pages may also be at old_vram_gfn: in a move, or stuck in one */
+	uint64_t old_vram_gfn;
 	enum xenvram_region_state state;
 	uint64_t generation;
 	uint32_t subscriptions;

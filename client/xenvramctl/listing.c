@@ -11,6 +11,20 @@ enum {
 	OPTION_DOMID = OPTION_OWN,
 };
 
+/* A stuck region in a move, and one of which a part was destroyed, have more to tell. */
+static void print_more(const struct xenvram_region *region)
+{
+	if (region->between)
+		printf("  pages may also be at gfn 0x%" PRIx64 "\n", region->old_vram_gfn);
+	if (region->live_pages == region->nr_pages)
+		return;
+	printf("  %" PRIu64 " pages are left:", region->live_pages);
+	for (size_t i = 0; i < region->n_extents; i++)
+		printf(" %" PRIu64 " to %" PRIu64, region->extents[i].first,
+			region->extents[i].first + region->extents[i].nr_pages - 1);
+	putchar('\n');
+}
+
 static int print_region(const struct xenvram_region *region, void *data)
 {
 	(void)data;
@@ -20,7 +34,20 @@ static int print_region(const struct xenvram_region *region, void *data)
 		name_of_cache_attr(region->cache_attr), region->pinned ? "yes" : "no",
 		name_of_region_state(region->state), region->generation, region->subscriptions,
 		region->period_us, region->polls, region->dirty_pages);
+	print_more(region);
 	return 0;
+}
+
+static struct json_object *extents_to_json(const struct xenvram_region *region)
+{
+	struct json_object *array = json_object_new_array();
+	for (size_t i = 0; i < region->n_extents; i++) {
+		struct json_object *run = json_object_new_object();
+		json_object_object_add(run, "first", json_object_new_uint64(region->extents[i].first));
+		json_object_object_add(run, "pages", json_object_new_uint64(region->extents[i].nr_pages));
+		json_object_array_add(array, run);
+	}
+	return array;
 }
 
 static int add_region(const struct xenvram_region *region, void *data)
@@ -33,6 +60,10 @@ static int add_region(const struct xenvram_region *region, void *data)
 	json_object_object_add(object, "vram_gfn", json_object_new_uint64(region->vram_gfn));
 	json_object_object_add(object, "backing_gfn", json_object_new_uint64(region->backing_gfn));
 	json_object_object_add(object, "nr_pages", json_object_new_uint64(region->nr_pages));
+	json_object_object_add(object, "live_pages", json_object_new_uint64(region->live_pages));
+	json_object_object_add(object, "extents", extents_to_json(region));
+	if (region->between)
+		json_object_object_add(object, "old_vram_gfn", json_object_new_uint64(region->old_vram_gfn));
 	json_object_object_add(
 		object, "cache_attr", json_object_new_string(name_of_cache_attr(region->cache_attr)));
 	json_object_object_add(object, "pinned", json_object_new_boolean(region->pinned));

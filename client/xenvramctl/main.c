@@ -21,8 +21,16 @@ static const struct command commands[] = {
 		"  --adopt               the pages are at G already, and stay\n"
 		"  --dry-run             only say whether it could be done\n",
 		command_create},
-	{"destroy", "COOKIE", "Move a region's pages back to where they came from, and forget it.", "",
+	{"destroy", "COOKIE [--first P --pages N]",
+		"Move a region's pages back to where they came from, and forget it, or only a part.",
+		"  --first P             page of the region where the part begins\n"
+		"  --pages N             how many pages it has\n",
 		command_destroy},
+	{"move", "COOKIE --vram-gfn G",
+		"Move a region to where its guest has moved the framebuffer; its readers stay.",
+		"  --vram-gfn G          where the pages go: holes\n", command_move},
+	{"map", "COOKIE", "Find out where each page of a region is, above all of a stuck one.", "",
+		command_map},
 	{"pin", "--domid D --gfn G --pages N [--cache-attr TYPE]",
 		"Pin the memory type of N gfns of domain D from G on, which are no region's vram.",
 		"  --domid D             the domain, HVM or PVH\n"

@@ -31,8 +31,22 @@ const char *name_of_region_state(enum xenvram_region_state state)
 		[XENVRAM_REGION_DESTROYING] = "destroying",
 		[XENVRAM_REGION_STUCK] = "stuck",
 		[XENVRAM_REGION_GONE] = "gone",
+		[XENVRAM_REGION_MOVING] = "moving",
+		[XENVRAM_REGION_SHRINKING] = "shrinking",
 	};
 	return NAME_OF(names, state);
+}
+
+const char *name_of_page_place(enum xenvram_page_place place)
+{
+	static const char *const names[] = {
+		[XENVRAM_AT_VRAM] = "vram",
+		[XENVRAM_AT_BACKING] = "backing",
+		[XENVRAM_AT_OLD_VRAM] = "old-vram",
+		[XENVRAM_MISSING] = "missing",
+		[XENVRAM_CONTESTED] = "contested",
+	};
+	return NAME_OF(names, place);
 }
 
 const char *name_of_view_state(enum xenvram_view_state state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* create and destroy */
+/* create, destroy, move */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@ enum {
 	OPTION_REQUIRE_CACHE_ATTR,
 	OPTION_ADOPT,
 	OPTION_DRY_RUN,
+	OPTION_FIRST,
 };
 
 static const struct option create_options[] = {
@@ -98,21 +99,64 @@ int command_create(struct ctl *ctl, int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
-int command_destroy(struct ctl *ctl, int argc, char **argv)
+static int print_cookie(const struct ctl *ctl, uint64_t cookie)
 {
-	static const struct option options[] = {COMMON_OPTIONS, {0}};
-
-	ctl_next_option(ctl, argc, argv, options);
-	uint64_t cookie = ctl_number(ctl, "COOKIE", ctl_operands(ctl, argc, argv, 1)[0], 1, UINT64_MAX);
-	if (ctl_connect(ctl) < 0)
-		return EXIT_FAILURE;
-	if (xenvram_destroy_region(ctl->conn, cookie) < 0)
-		return ctl_fail(ctl);
-	ctl_warn(ctl);
 	if (ctl->json) {
 		struct json_object *object = json_object_new_object();
 		json_object_object_add(object, "cookie", ctl_cookie_to_json(cookie));
 		ctl_print_json(object);
 	}
 	return EXIT_SUCCESS;
+}
+
+int command_destroy(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {COMMON_OPTIONS,
+		{"first", required_argument, NULL, OPTION_FIRST},
+		{"pages", required_argument, NULL, OPTION_PAGES}, {0}};
+	uint64_t first = 0, nr_pages = 0;
+	bool given_first = false;
+	int option;
+
+	while ((option = ctl_next_option(ctl, argc, argv, options)) != -1) {
+		if (option == OPTION_FIRST) {
+			first = ctl_number(ctl, "--first", optarg, 0, UINT64_MAX);
+			given_first = true;
+		} else {
+			nr_pages = ctl_number(ctl, "--pages", optarg, 1, UINT64_MAX);
+		}
+	}
+	uint64_t cookie = ctl_number(ctl, "COOKIE", ctl_operands(ctl, argc, argv, 1)[0], 1, UINT64_MAX);
+	/* Whoever forgets one of them does not mean all of the region. */
+	if (given_first != (nr_pages > 0))
+		ctl_usage_error(ctl, "--first and --pages go together");
+	if (ctl_connect(ctl) < 0)
+		return EXIT_FAILURE;
+	if ((nr_pages > 0 ? xenvram_destroy_range(ctl->conn, cookie, first, nr_pages)
+			  : xenvram_destroy_region(ctl->conn, cookie)) < 0)
+		return ctl_fail(ctl);
+	ctl_warn(ctl);
+	return print_cookie(ctl, cookie);
+}
+
+int command_move(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+		COMMON_OPTIONS, {"vram-gfn", required_argument, NULL, OPTION_VRAM_GFN}, {0}};
+	uint64_t vram_gfn = 0;
+	bool given = false;
+
+	while (ctl_next_option(ctl, argc, argv, options) == OPTION_VRAM_GFN) {
+		vram_gfn = ctl_number(ctl, "--vram-gfn", optarg, 0, UINT64_MAX);
+		given = true;
+	}
+	uint64_t cookie = ctl_number(ctl, "COOKIE", ctl_operands(ctl, argc, argv, 1)[0], 1, UINT64_MAX);
+	if (!given)
+		ctl_usage_error(ctl, "--vram-gfn must be given");
+	if (ctl_connect(ctl) < 0)
+		return EXIT_FAILURE;
+	if (xenvram_move_region(ctl->conn, cookie, vram_gfn) < 0)
+		return ctl_fail(ctl);
+	ctl_warn(ctl);
+	return print_cookie(ctl, cookie);
 }

@@ -275,6 +275,18 @@ class SimTest(unittest.TestCase):
         wait_for(quiet, "nothing is dirty any more")
         return generations
 
+    def exact_since(self, client, cookie):
+        """A generation from which on bits are exact: shortly after a change of place all pages are called dirty."""
+        since = 0
+
+        def nothing_is_dirty():
+            nonlocal since
+            dirty, since = client.snapshot(cookie, since=since, sync=True)
+            return not dirty
+
+        wait_for(nothing_is_dirty, "bits are exact")
+        return since
+
     def refused(self, status, os_error, function, *arguments, **more):
         """Must fail with this status and errno; the message."""
         with self.assertRaises(protocol.Failed) as context:

@@ -215,8 +215,21 @@ class Client(Connection):
         )
         return self.call("create_region", message, timeout).create_region
 
-    def destroy(self, cookie, timeout=20):
-        return self.call("destroy_region", pb.DestroyRegion(cookie=cookie), timeout)
+    def destroy(self, cookie, timeout=20, **more):
+        return self.call("destroy_region", pb.DestroyRegion(cookie=cookie, **more), timeout)
+
+    def move(self, cookie, vram, timeout=20):
+        return self.call("move_region", pb.MoveRegion(cookie=cookie, vram_gfn=vram), timeout)
+
+    def map(self, cookie):
+        """[(first page, pages, place, gfn)]"""
+        first, runs = 0, []
+        while True:
+            reply = self.call("map_region", pb.MapRegion(cookie=cookie, first_page=first)).map_region
+            runs += [(run.first, run.nr_pages, run.place, run.gfn) for run in reply.runs]
+            if not reply.next_page:
+                return runs
+            first = reply.next_page
 
     def regions(self, domid=None):
         after, regions = 0, []

@@ -109,12 +109,40 @@ class Ctl(SimTest):
             (("destroy", "0x1234"), ("0x1234",)),
             (("snapshot", "0x1234"), ("0x1234",)),
             (("watch", "0x1234"), ("0x1234",)),
+            (("map", "0x1234"), ("0x1234",)),
+            (("move", "0x1234", "--vram-gfn", "0xe0000"), ("0x1234",)),
+            (("destroy", "0x1234", "--first", "1", "--pages", "2"), ("0x1234",)),
         ):
             with self.subTest(arguments):
                 out, err = self.run_ctl(*arguments, status=1)
                 self.assertEqual(out, "")
                 for word in ("xenvramctl", *words):
                     self.assertIn(word, err)
+        self.assert_contents(self.before, self.domain)
+
+    def test_parts_moves_and_maps(self):
+        cookie = self.create()
+        self.run_ctl("destroy", cookie, "--first", "10", "--pages", "5")
+        self.run_ctl("move", cookie, "--vram-gfn", "0xe0000")
+        out, _ = self.run_ctl("map", cookie)
+        lines = [line.split() for line in out.splitlines()]
+        last = NR_PAGES - 1
+        self.assertEqual(
+            lines,
+            [
+                ["page", "0", "to", "9:", "10", "vram", "0xe0000"],
+                ["page", "15", "to", f"{last}:", str(NR_PAGES - 15), "vram", "0xe000f"],
+            ],
+        )
+        runs = [{"first": 0, "pages": 10}, {"first": 15, "pages": NR_PAGES - 15}]
+        where = [{"place": "vram", "gfn": 0xE0000}, {"place": "vram", "gfn": 0xE000F}]
+        self.assertEqual(self.json("map", cookie), [run | place for run, place in zip(runs, where)])
+        region = self.json("regions")[0]
+        self.assertEqual((region["nr_pages"], region["live_pages"]), (NR_PAGES, NR_PAGES - 5))
+        self.assertEqual((region["vram_gfn"], region["extents"]), (0xE0000, runs))
+        out, _ = self.run_ctl("regions")
+        self.assertIn(f"{NR_PAGES - 5} pages are left: 0 to 9 15 to {last}", out)
+        self.run_ctl("destroy", cookie)
         self.assert_contents(self.before, self.domain)
 
     def test_a_warning(self):
@@ -133,6 +161,11 @@ class Ctl(SimTest):
             ("destroy",),
             ("destroy", "zzz"),
             ("destroy", "0x1", "0x2"),
+            ("destroy", "0x1", "--first", "3"),
+            ("destroy", "0x1", "--pages", "3"),
+            ("destroy", "0x1", "--first", "3", "--pages", "0"),
+            ("move", "0x1"),
+            ("map",),
             ("snapshot", "0x1", "--since", "-1"),
             ("regions", "--nonsense"),
             ("create", "--domid", "1"),

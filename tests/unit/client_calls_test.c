@@ -179,6 +179,116 @@ static void regions_are_created_and_destroyed(void **state)
 	assert_true(as_asked);
 }
 
+static void script_changes(struct fake_daemon *daemon, void *data)
+{
+	unsigned int *n_right = data;
+	const Xenvram__V1__Request *request = fake_daemon_next(daemon);
+
+	*n_right += request->operation_case == XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION &&
+		    request->destroy_region->cookie == 7 && request->destroy_region->first_page == 3 &&
+		    request->destroy_region->nr_pages == 10;
+	fake_daemon_fail(daemon, XENVRAM__V1__STATUS__LIMIT, EDQUOT, "too many runs");
+	request = fake_daemon_next(daemon);
+	*n_right += request->operation_case == XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION &&
+		    request->move_region->cookie == 7 && request->move_region->vram_gfn == 0xe0000;
+	fake_daemon_ok(daemon);
+	request = fake_daemon_next(daemon);
+	*n_right += request->operation_case == XENVRAM__V1__REQUEST__OPERATION_DESTROY_REGION &&
+		    request->destroy_region->first_page == 0 && request->destroy_region->nr_pages == 0;
+	fake_daemon_ok(daemon);
+}
+
+static void regions_are_moved_and_destroyed_in_part(void **state)
+{
+	unsigned int n_right = 0;
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_changes, &n_right);
+	/* To the service this would be all of it. */
+	assert_fails(xenvram_destroy_range(conn, 7, 3, 0), EINVAL);
+	assert_fails(xenvram_destroy_range(conn, 7, 3, 10), EDQUOT);
+	assert_int_equal(xenvram_move_region(conn, 7, 0xe0000), 0);
+	assert_int_equal(xenvram_destroy_region(conn, 7), 0);
+	fake_daemon_disconnect(&peer, conn);
+	assert_int_equal(n_right, 3);
+}
+
+struct map_script {
+	uint64_t first[2]; /* of the runs of the second reply; 0: none */
+	uint64_t next_page;
+	unsigned int n_seen;
+};
+
+static void reply_map(struct fake_daemon *daemon, const uint64_t *first, unsigned int n, uint64_t next_page)
+{
+	Xenvram__V1__MapRegionReply map = XENVRAM__V1__MAP_REGION_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__MappedRun runs[2], *pointers[2];
+	for (unsigned int i = 0; i < n; i++) {
+		xenvram__v1__mapped_run__init(&runs[i]);
+		runs[i].first = first[i];
+		runs[i].nr_pages = 10;
+		runs[i].place = XENVRAM__V1__PAGE_PLACE__AT_OLD_VRAM;
+		runs[i].gfn = 0xe0000 + first[i];
+		pointers[i] = &runs[i];
+	}
+	map.n_runs = n;
+	map.runs = pointers;
+	map.next_page = next_page;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_MAP_REGION;
+	reply.map_region = &map;
+	fake_daemon_reply(daemon, &reply, NULL, 0);
+}
+
+static void script_map(struct fake_daemon *daemon, void *data)
+{
+	static const uint64_t first[] = {0, 20};
+	const struct map_script *script = data;
+
+	fake_daemon_next(daemon);
+	reply_map(daemon, first, 2, 40);
+	const Xenvram__V1__Request *request = fake_daemon_next(daemon);
+	if (request && request->map_region->first_page == 40)
+		reply_map(daemon, script->first, 2, script->next_page);
+}
+
+static int count_run(const struct xenvram_mapped_run *run, void *data)
+{
+	struct map_script *script = data;
+	assert_int_equal(run->nr_pages, 10);
+	assert_int_equal(run->place, XENVRAM_AT_OLD_VRAM);
+	assert_int_equal(run->gfn, 0xe0000 + run->first);
+	script->n_seen++;
+	return 0;
+}
+
+static int stop_at_run(const struct xenvram_mapped_run *run, void *data)
+{
+	(void)data;
+	return run->first == 20 ? 33 : 0;
+}
+
+static void pages_are_mapped(void **state)
+{
+	struct map_script script = {.first = {40, 60}};
+	struct map_script nonsense[] = {{.first = {20, 60}}, {.first = {60, 60}}, {.first = {40, UINT64_MAX}},
+		{.first = {40, 60}, .next_page = 40}, {.first = {40, 60}, .next_page = 69}};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_map, &script);
+	assert_int_equal(xenvram_map_region(conn, 7, count_run, &script), 0);
+	assert_int_equal(script.n_seen, 4);
+	fake_daemon_disconnect(&peer, conn);
+
+	conn = fake_daemon_connect(&peer, script_map, &script);
+	assert_int_equal(xenvram_map_region(conn, 7, stop_at_run, &script), 33);
+	fake_daemon_disconnect(&peer, conn);
+
+	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
+		conn = fake_daemon_connect(&peer, script_map, &nonsense[i]);
+		assert_fails(xenvram_map_region(conn, 7, count_run, &nonsense[i]), EPROTO);
+		fake_daemon_disconnect(&peer, conn);
+	}
+}
+
 #define PAGE_SIZE_REGIONS 3u
 
 static void script_lists(struct fake_daemon *daemon, void *data)
@@ -371,6 +481,8 @@ int main(void)
 		cmocka_unit_test(a_connection_is_handed_over),
 		cmocka_unit_test(what_is_no_connection_stays_its_owners),
 		cmocka_unit_test(regions_are_created_and_destroyed),
+		cmocka_unit_test(regions_are_moved_and_destroyed_in_part),
+		cmocka_unit_test(pages_are_mapped),
 		cmocka_unit_test(lists_are_paged),
 		cmocka_unit_test(snapshots_are_taken),
 		cmocka_unit_test(a_view_follows_a_region),
