@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Limits that an administrator has lowered, and the audit trail under load."""
+
+import errno
+import os
+import re
+import time
+import unittest
+
+import harness
+import protocol
+from harness import SimTest, wait_for
+from people import as_user, attempt, needs_root
+from protocol import pb
+
+BASE = 3000000
+VRAM, BACKING = 0x4000, 0x400
+LOW = """
+regions = 3
+regions-per-domain = 2
+pages-per-domain = 100
+pins-per-domain = 1
+subscriptions-per-connection = 2
+subscriptions-per-domain = 3
+guest-pauses-per-second = 5
+connections-per-second = 4
+connections = 16
+"""
+
+
+class QuotaTest(SimTest):
+    config = f"[access]\ndomain-uid-base = {BASE}\n[limits]\n{LOW}"
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.directory, 0o755)
+        self.asker = self.client()
+
+    def over(self, function, *arguments, who, used, most, key, os_error=errno.EDQUOT, **more):
+        message = self.refused(pb.LIMIT, os_error, function, *arguments, **more)
+        self.assert_says(message, who, used, most, key)
+
+    def assert_says(self, message, who, used, most, key):
+        for word in (who, used, f"at most {most} ", f"{key} of [limits] in {self.daemon.config_path}", "raised to"):
+            self.assertIn(word, message)
+
+
+class Lowered(QuotaTest):
+    def test_regions(self):
+        for domid in (1, 2):
+            self.add_domain(domid)
+        self.asker.create(1, VRAM, BACKING, 1)
+        self.over(
+            *(self.asker.create, 1, VRAM + 0x100, BACKING + 0x100, 100),
+            **dict(who="domain 1", used="1 pages", most=100, key="pages-per-domain"),
+        )
+        self.asker.create(1, VRAM + 0x100, BACKING + 0x100, 99)
+        self.over(
+            *(self.asker.create, 1, VRAM + 0x200, BACKING + 0x200, 1),
+            **dict(who="domain 1", used="2 regions", most=2, key="regions-per-domain"),
+        )
+        last = self.asker.create(2, VRAM, BACKING, 1).cookie
+        self.over(
+            *(self.asker.create, 2, VRAM + 0x200, BACKING + 0x200, 1),
+            **dict(who="this host", used="3 regions", most=3, key="regions"),
+        )
+        self.asker.destroy(last)
+        self.asker.create(2, VRAM + 0x200, BACKING + 0x200, 1)
+
+    def test_subscriptions(self):
+        self.add_domain(1)
+        cookie = self.asker.create(1, VRAM, BACKING, 1).cookie
+        for _ in range(2):
+            self.asker.subscribe(cookie)
+        limit = dict(who="this connection", used="2 subscriptions", most=2, key="subscriptions-per-connection")
+        self.over(self.asker.subscribe, cookie, **limit)
+        other = self.client()
+        other.subscribe(cookie)
+        limit = dict(who="domain 1", used="3 subscriptions", most=3, key="subscriptions-per-domain")
+        self.over(other.subscribe, cookie, **limit)
+
+    def test_pins(self):
+        self.add_domain(1)
+        self.asker.pin(1, 0x5000, 4)
+        limit = dict(who="domain 1", used="1 pins", most=1, key="pins-per-domain")
+        self.over(self.asker.pin, 1, 0x6000, 4, **limit)
+        self.asker.pin(1, 0x5000, 4, pb.WT)  # another type is no other pin
+        self.asker.unpin(1, 0x5000, 4)
+
+    def test_connections(self):
+        # Of 16, 8 are root's.
+        if os.geteuid() == 0:
+            most = 16
+        else:
+            most = 8
+        clients = [self.client() for _ in range(most - 1)]
+        with self.connection() as refused:
+            reply = refused.receive()[0].reply
+        self.assertEqual((reply.status, reply.os_error), (pb.LIMIT, errno.EUSERS))
+        self.assert_says(reply.message, "this host", "16 connections", 16, "connections")
+        clients.pop().close()
+        wait_for(lambda: attempt(self.client).status is None, "there is room again", 20 * harness.SLOWNESS)
+
+    def test_raised(self):
+        self.add_domain(1)
+        cookie = self.asker.create(1, VRAM, BACKING, 1).cookie
+        for _ in range(2):
+            self.asker.subscribe(cookie)
+        self.daemon.configure("")
+        self.daemon.reload()
+        wait_for(lambda: attempt(lambda: self.asker.subscribe(cookie)).status is None, "the limit is raised")
+
+
+@needs_root
+class DeviceModels(QuotaTest):
+    """What holds for them alone."""
+
+    def test_pauses(self):
+        self.add_domain(1)
+        self.add_domain(2)
+        cookie = self.asker.create(1, VRAM, BACKING, 1).cookie
+
+        def hammer():
+            with protocol.Client(self.daemon.socket) as client:
+                outcomes = [attempt(lambda: client.snapshot(cookie)) for _ in range(30)]
+                refused = [outcome for outcome in outcomes if outcome.status is not None]
+                time.sleep(0.5)
+                client.call("refresh", pb.Refresh(cookie=cookie))
+                return len(outcomes) - len(refused), refused[0]
+
+        done, refused = as_user(BASE + 1, hammer).value
+        self.assertGreaterEqual(done, 10)
+        self.assertLess(done, 10 + 5 * 2 * harness.SLOWNESS)
+        self.assertEqual((refused.status, refused.os_error), (pb.LIMIT, errno.EDQUOT))
+        for word in ("domain 1", "5 a second", "guest-pauses-per-second of [limits]", "raised to 250", " ms"):
+            self.assertIn(word, refused.message)
+
+        # Who is watched anyway, and another domain, and an administrator are not held up.
+        def follow():
+            with protocol.Client(self.daemon.socket) as client:
+                time.sleep(0.5)
+                client.subscribe(cookie, 1000000)
+                for _ in range(50):
+                    client.snapshot(cookie)
+
+        self.assertIsNone(as_user(BASE + 1, follow).status)
+
+        def create():
+            with protocol.Client(self.daemon.socket) as client:
+                client.destroy(client.create(2, VRAM, BACKING, 1).cookie)
+
+        self.assertIsNone(as_user(BASE + 2, create).status)
+        for _ in range(30):
+            self.asker.snapshot(cookie, sync=True)
+
+    def test_creations_that_fail(self):
+        """Each starts a worker, whether or not anything comes of it, and leaves nothing that remembers."""
+        self.add_domain(1)
+
+        def hammer():
+            with protocol.Client(self.daemon.socket) as client:
+                return [attempt(lambda: client.create(1, VRAM, 0x7000, 1)).status for _ in range(30)]
+
+        statuses = as_user(BASE + 1, hammer).value
+        self.assertEqual(statuses[0], pb.CONFLICT)
+        self.assertGreaterEqual(statuses.count(pb.LIMIT), 10)
+
+    def test_new_connections(self):
+        self.add_domain(1)
+
+        def hammer():
+            outcomes = []
+            for _ in range(40):
+                outcomes.append(attempt(lambda: protocol.Client(self.daemon.socket).close()))
+            return [o for o in outcomes if o.status is not None]
+
+        refused = as_user(BASE + 1, hammer).value
+        self.assertGreaterEqual(len(refused), 10)
+        self.assertTrue(all(o.refused and o.os_error == errno.EUSERS for o in refused))
+        for word in (f"uid {BASE + 1}", "4 a second", "connections-per-second of [limits]"):
+            self.assertIn(word, refused[0].message)
+        for _ in range(40):
+            protocol.Client(self.daemon.socket).close()
+
+
+class Trail(SimTest):
+    def records(self):
+        return [line for line in self.daemon.log().splitlines() if "audit: " in line]
+
+    def test_changes(self):
+        self.add_domain(1)
+        asker = self.client()
+        cookie = asker.create(1, VRAM, BACKING, 4).cookie
+        asker.regions()
+        asker.snapshot(cookie)
+        asker.call("move_region", pb.MoveRegion(cookie=cookie, vram_gfn=VRAM + 0x100))
+        asker.destroy(cookie)
+        records = self.records()
+        self.assertEqual(len(records), 3, records)
+        who = f"uid={os.getuid()} pid={os.getpid()} connection="
+        for record, operation, words in zip(
+            records,
+            ("CreateRegion", "MoveRegion", "DestroyRegion"),
+            (
+                ("domid=1", f"vram_gfn={VRAM:#x}", f"backing_gfn={BACKING:#x}", "nr_pages=0x4"),
+                (f"vram_gfn={VRAM + 0x100:#x}",),
+                (),
+            ),
+        ):
+            for word in (who, f"operation={operation}", f"cookie={cookie:#x}", "status=OK", *words):
+                self.assertIn(word, record)
+
+    def test_who_does_not_wait_for_the_answer(self):
+        self.add_domain(1)
+        with self.client() as client:
+            message = pb.CreateRegion(domid=1, vram_gfn=VRAM, backing_gfn=BACKING, nr_pages=1)
+            client.start("create_region", message)
+        wait_for(lambda: self.client().regions(), "the region is there", 20 * harness.SLOWNESS)
+        wait_for(self.records, "there is a record", 20 * harness.SLOWNESS)
+        self.assertIn("operation=CreateRegion", self.records()[0])
+        self.assertIn("status=OK", self.records()[0])
+
+    def test_a_flood(self):
+        n_refused = 2000
+        with self.client() as client:
+            for _ in range(n_refused):
+                self.refused(pb.NOT_FOUND, errno.ENOENT, client.destroy, 7)
+
+        def left_out():
+            return sum(int(n) for n in re.findall(r"audit: (\d+) records about uid", self.daemon.log()))
+
+        def written():
+            return sum("operation=DestroyRegion" in record for record in self.records())
+
+        wait_for(
+            lambda: written() + left_out() == n_refused,
+            lambda: f"{written()} records and {left_out()} left out make {n_refused}",
+            10 * harness.SLOWNESS,
+        )
+        self.assertGreaterEqual(written(), 200)
+        self.assertGreater(left_out(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
