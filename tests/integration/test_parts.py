@@ -4,9 +4,10 @@
 import errno
 import unittest
 
+import protocol
 import region_log
 import xenvram_pb2 as pb
-from harness import SimTest, kill, wait_for
+from harness import SLOWNESS, SimTest, kill, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x300, 600  # three chunks of a relocation
 WB = 6
@@ -126,6 +127,7 @@ class Parts(SimTest):
             self.restart_all,
         ):
             restart()
+            wait_for(lambda: self.is_served(cookie), "the region is served again", 20 * SLOWNESS)
             self.assert_left(cookie, (0, 100), (400, 200))
             since = self.exact_since(self.owner, cookie)
             self.guest.write([VRAM + 5, VRAM + 400], 1)
@@ -145,18 +147,21 @@ class Parts(SimTest):
     def kill_role(self, pid):
         self.assertIsNotNone(pid)
         kill(pid)
-        self.owner = self.wait_for_service()
 
     def restart_all(self):
         self.daemon.kill()
         self.daemon.start()
-        self.owner = self.wait_for_service()
+        self.owner = self.client()
 
-    def wait_for_service(self):
-        """A client whose domain has a worker again."""
-        client = self.client()
-        wait_for(lambda: all(d.worker_running for d in client.domains()), "there is a worker")
-        return client
+    def is_served(self, cookie):
+        """Also by its domain's worker."""
+        try:
+            return bool(self.owner.map(cookie))
+        except protocol.Restarted:
+            return False
+        except protocol.Failed as failed:
+            self.assertEqual(failed.status, pb.RETRY)
+            return False
 
     def test_stuck(self):
         cookie = self.create()
