@@ -80,6 +80,7 @@ static void page_mapped(struct world *world)
 	destroy(world, domid);
 	row_call("held: track fails at last", "ESRCH", until_it_fails(world, domid, track));
 	row_call("held: track", "ESRCH", track(world, domid));
+	row_call("held: stop tracking", "ESRCH", world_stop_tracking(world, domid));
 	row_call("held: pin", "ok", xendevicemodel_pin_memory_cacheattr(world->dm, domid, 0x1000, 0x1001, 6));
 	row_call("held: modified", "ok", modified(world, domid));
 	row_number("held: the page's first word", 0xdead, page[0]);

@@ -29,6 +29,13 @@ static int do_sweep(struct guest_driver *driver, const uint32_t *args)
 	return guest_driver_sweep(driver, args[0], args[1], args[2]);
 }
 
+/* The guest goes on drawing, at another place: as one does that moves its framebuffer. */
+static int do_rebase(struct guest_driver *driver, const uint32_t *args)
+{
+	driver->ctl->base_gfn = args[0];
+	return 0;
+}
+
 static int do_frames(struct guest_driver *driver, const uint32_t *args)
 {
 	return guest_driver_wait_frames(driver, args[0]);
@@ -99,6 +106,7 @@ static const struct {
 	{"idle", 0, do_idle, "                            stop drawing"},
 	{"paint", 4, do_paint, " GFN PAGES BAND_PAGES PACE"},
 	{"sweep", 3, do_sweep, " GFN PAGES PACE"},
+	{"rebase", 1, do_rebase, " GFN                      draw on from there"},
 	{"frames", 1, do_frames, " N                        wait for N more frames or sweeps"},
 	{"write", 3, do_write, " GFN PAGES VALUE           word 0 of page i becomes VALUE + i"},
 	{"read", 2, do_read, " GFN PAGES                  print gfn and word 0 of each"},
