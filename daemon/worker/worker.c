@@ -126,6 +126,19 @@ static int follow(
 							       : attach(worker, placement, failure);
 }
 
+/* A page that is missing may be the first sign of the domain's end. */
+static int check(struct worker *worker, const Xenvram__Internal__Check *check, struct failure *failure)
+{
+	struct failure gone;
+
+	if (relocation_check(&worker->guest, check, failure) == 0)
+		return 0;
+	tracker_suspend(worker->tracker);
+	if (guest_check_alive(&worker->guest, &gone) < 0 && gone.status == XENVRAM__V1__STATUS__NO_DOMAIN)
+		*failure = gone;
+	return -1;
+}
+
 /* Tracking is off while pages are moved, and has to begin anew after that: what was not read is all dirty. */
 static int arrange(struct worker *worker, const Xenvram__Internal__Arrange *arrange,
 	Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
@@ -226,7 +239,7 @@ static int handle_command(struct worker *worker, const Xenvram__Internal__Comman
 {
 	switch (command->what_case) {
 	case XENVRAM__INTERNAL__COMMAND__WHAT_CHECK:
-		return relocation_check(&worker->guest, command->check, failure);
+		return check(worker, command->check, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE:
 		return arrange(worker, command->arrange, done, warning, failure);
 	case XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT:

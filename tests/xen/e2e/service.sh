@@ -4,9 +4,9 @@
 
 socket=/run/xenvram/xenvram.sock
 
-# start_service: in the foreground of the developers, in the background of this script.
+# start_service OPTION...: in the foreground of the developers, in the background of this script.
 start_service() {
-	xenvramd --socket /run/xenvram 2>/tmp/xenvramd.log &
+	xenvramd --socket /run/xenvram "$@" 2>/tmp/xenvramd.log &
 	service=$!
 	tries=0
 	while [ ! -S $socket ]; do
