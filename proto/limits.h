@@ -38,11 +38,12 @@
 
 #define MAX_CONNECTIONS 512u
 /* Left free for root, so that others cannot lock an administrator out. */
-#define MIN_CONNECTIONS_FOR_ROOT 8u
-#define MAX_CONNECTIONS_PER_UID  256u
+#define MIN_CONNECTIONS_FOR_ROOT   8u
+#define MAX_CONNECTIONS_PER_UID    256u
+#define MAX_CONNECTIONS_PER_DOMAIN 32u /* that act for it alone */
 /* New ones a second; administrators are not held up. */
 #define MAX_CONNECTIONS_PER_SECOND 100u
-#define MAX_REQUESTS_IN_FLIGHT   32u /* per connection; reading pauses beyond it */
+#define MAX_REQUESTS_IN_FLIGHT     32u /* per connection; reading pauses beyond it */
 /* Of a connection: the largest replies to all requests in flight fit, and some events. */
 #define QUEUED_BYTES_FOR(in_flight)      (((in_flight) + 4u) * MAX_MESSAGE_BYTES)
 #define MAX_QUEUED_BYTES                 QUEUED_BYTES_FOR(MAX_REQUESTS_IN_FLIGHT)

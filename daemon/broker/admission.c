@@ -54,7 +54,7 @@ static enum identity_kind identify(
 }
 
 static int check(struct broker *broker, const struct connection *connection, enum identity_kind *ret_kind,
-	struct failure *failure)
+	uint32_t *ret_domid, struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
 	const struct peer peer = {.uid = connection_uid(connection)};
@@ -62,6 +62,7 @@ static int check(struct broker *broker, const struct connection *connection, enu
 	uint32_t domid = 0;
 
 	*ret_kind = identify(broker, connection, &domid);
+	*ret_domid = domid;
 	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
 	/* What was bound by a uid that says something else now? */
@@ -79,7 +80,8 @@ static int check(struct broker *broker, const struct connection *connection, enu
 int admission_check(struct broker *broker, const struct connection *connection, struct failure *failure)
 {
 	enum identity_kind kind;
-	return check(broker, connection, &kind, failure);
+	uint32_t domid;
+	return check(broker, connection, &kind, &domid, failure);
 }
 
 static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
@@ -89,6 +91,21 @@ static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
 	while ((connection = connection_next(broker, connection)))
 		n += connection_uid(connection) == uid;
 	return n;
+}
+
+/* Is there room for one more that acts for this domain alone? */
+static int check_domain(const struct broker *broker, uint32_t domid, struct failure *failure)
+{
+	const struct connection *connection = NULL;
+	unsigned int n = 0;
+	char who[32];
+
+	while ((connection = connection_next(broker, connection))) {
+		const struct binding *binding = connection_binding(connection);
+		n += binding->state != BINDING_NONE && binding->domid == domid;
+	}
+	snprintf(who, sizeof(who), "domain %u", domid);
+	return policy_admit(&broker->settings, POLICY(connections_per_domain), who, n, 1, failure);
 }
 
 static uint64_t now_ns(void)
@@ -118,15 +135,17 @@ int admission_check_new(struct broker *broker, const struct connection *connecti
 	uint32_t uid = connection_uid(connection);
 	uint64_t now = now_ns();
 	enum identity_kind kind;
+	uint32_t domid;
 	char who[32];
 
-	if (check(broker, connection, &kind, failure) < 0)
+	if (check(broker, connection, &kind, &domid, failure) < 0)
 		return -1;
 	snprintf(who, sizeof(who), "uid %u", uid);
 	if (check_number(broker, uid, failure) == 0 &&
 		(kind == IDENTITY_ADMINISTRATOR ||
-			policy_admit_rate(&broker->settings, POLICY(connections_per_second), who,
-				buckets_get(&broker->connecting, uid, now), now, failure) == 0))
+			(check_domain(broker, domid, failure) == 0 &&
+				policy_admit_rate(&broker->settings, POLICY(connections_per_second), who,
+					buckets_get(&broker->connecting, uid, now), now, failure) == 0)))
 		return 0;
 	failure->os_error = EUSERS;
 	return -1;
@@ -164,6 +183,10 @@ void admission_bind(
 			"none to be "
 			"bound",
 			n_requests, n_subscriptions);
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	if (check_domain(broker, domid, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}

@@ -137,6 +137,11 @@ unsigned int connection_n_in_flight(const struct connection *connection)
 	return connection->n_in_flight;
 }
 
+unsigned int connection_max_in_flight(const struct connection *connection)
+{
+	return connection->max_in_flight;
+}
+
 unsigned int connection_n_subscriptions(const struct connection *connection)
 {
 	return connection->n_subscriptions;
@@ -166,25 +171,35 @@ static void on_packet(void *owner, struct frame *frame)
 	requests_handle(connection->broker, connection, frame);
 }
 
-static const char *close_reason(int error)
+static void say_close_reason(const struct broker *broker, int error, char *ret_text, size_t size)
 {
 	switch (error) {
 	case EMSGSIZE:
-		return "it sent a packet that is too long";
+		snprintf(ret_text, size, "it sent a packet of more than %u bytes", MAX_MESSAGE_BYTES);
+		break;
 	case EBADMSG:
-		return "it sent too many file descriptors";
+		snprintf(ret_text, size, "it sent more than %u file descriptors", MAX_MESSAGE_FDS);
+		break;
 	case ENOBUFS:
-		return "it does not read what is sent to it";
+		snprintf(ret_text, size,
+			"it does not read what is sent to it, and no more than %u bytes can wait "
+			"(queued-bytes of [limits] in %s)",
+			broker->settings.queued_bytes, broker->settings.file);
+		break;
 	default:
-		return strerror(error);
+		snprintf(ret_text, size, "%s", strerror(error));
 	}
 }
 
 static void on_close(void *owner, int error)
 {
 	struct connection *connection = owner;
-	if (error)
-		audit_closed(connection->broker, connection, close_reason(error));
+	char reason[CONFIG_PATH_BYTES + 128];
+
+	if (error) {
+		say_close_reason(connection->broker, error, reason, sizeof(reason));
+		audit_closed(connection->broker, connection, reason);
+	}
 	connection_free(connection);
 }
 

@@ -42,6 +42,8 @@ void connection_remove_subscription(struct connection *connection, struct subscr
 struct subscription *connection_find_subscription(const struct connection *connection, uint64_t id);
 /* Requests without a reply. */
 unsigned int connection_n_in_flight(const struct connection *connection);
+/* The most, as it was told in Hello. */
+unsigned int connection_max_in_flight(const struct connection *connection);
 unsigned int connection_n_subscriptions(const struct connection *connection);
 
 void connection_event(struct connection *connection, const Xenvram__V1__Event *event);

@@ -39,7 +39,7 @@ static void handle_hello(struct broker *broker, struct connection *connection, c
 	connection_set_greeted(connection);
 	hello.daemon = (char *)XENVRAM_VERSION;
 	hello.max_message_bytes = MAX_MESSAGE_BYTES;
-	hello.max_requests_in_flight = broker->settings.requests_in_flight;
+	hello.max_requests_in_flight = connection_max_in_flight(connection);
 	hello.max_region_pages = MAX_REGION_PAGES;
 	hello.min_period_us = MIN_PERIOD_US;
 	hello.max_period_us = MAX_PERIOD_US;

@@ -21,6 +21,7 @@ const struct setting settings_numbers[SETTINGS_N_NUMBERS] = {
 		MAX_GUEST_PAUSES_PER_SECOND),
 	LIMIT("connections", connections, "connections", MIN_CONNECTIONS_FOR_ROOT + 1, MAX_CONNECTIONS),
 	LIMIT("connections-per-uid", connections_per_uid, "connections", 1, MAX_CONNECTIONS_PER_UID),
+	LIMIT("connections-per-domain", connections_per_domain, "connections", 1, MAX_CONNECTIONS_PER_DOMAIN),
 	LIMIT("connections-per-second", connections_per_second, "new connections", 1,
 		MAX_CONNECTIONS_PER_SECOND),
 	LIMIT("requests-in-flight", requests_in_flight, "requests", 1, MAX_REQUESTS_IN_FLIGHT),

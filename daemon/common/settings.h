@@ -49,6 +49,7 @@ struct settings {
 	uint32_t guest_pauses_per_second;
 	uint32_t connections;
 	uint32_t connections_per_uid;
+	uint32_t connections_per_domain; /* that act for it alone */
 	uint32_t connections_per_second;
 	uint32_t requests_in_flight;
 	uint32_t queued_bytes;
@@ -69,7 +70,7 @@ struct setting {
 	bool may_be_0;
 };
 
-#define SETTINGS_N_NUMBERS 14
+#define SETTINGS_N_NUMBERS 15
 extern const struct setting settings_numbers[SETTINGS_N_NUMBERS];
 
 /* The number at this offset of struct settings. */

@@ -61,6 +61,16 @@ static int open_directory(struct listener *listener, const char *directory)
 	return 0;
 }
 
+/*
+ * Every packet then comes with the ids of its sender: connections have it from the socket they come from,
+ * some kernels from when they are made, so it is best set before any is.
+ */
+static int ask_for_senders(int fd)
+{
+	static const int on = 1;
+	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+}
+
 static int make_socket(struct listener *listener, const char *directory)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -80,7 +90,7 @@ static int make_socket(struct listener *listener, const char *directory)
 	mode_t old_mask = umask(0111);
 	int bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(old_mask);
-	if (bound < 0 || listen(fd, SOMAXCONN) < 0)
+	if (bound < 0 || ask_for_senders(fd) < 0 || listen(fd, SOMAXCONN) < 0)
 		return fail("cannot listen on", address.sun_path);
 	listener->made_path = strdup(address.sun_path);
 	return 0;
@@ -102,24 +112,16 @@ static int take_from_systemd(struct listener *listener)
 				fd, MAX_LISTENERS);
 			return -1;
 		}
+		if (ask_for_senders(fd) < 0)
+			return fail("cannot ask for the senders of packets on", "a socket from systemd");
 		listener->fds[listener->n_fds++] = fd;
 	}
 	return 0;
 }
 
-/* Every packet then comes with the ids of its sender: connections have it from the socket they come from. */
-static int ask_for_senders(const struct listener *listener)
+int listener_open(struct listener *listener, const char *socket_dir)
 {
-	static const int on = 1;
-	for (unsigned int i = 0; i < listener->n_fds; i++) {
-		if (setsockopt(listener->fds[i], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
-			return fail("cannot ask for the senders of", "packets");
-	}
-	return 0;
-}
-
-static int open_all(struct listener *listener, const char *socket_dir)
-{
+	*listener = (struct listener)LISTENER_NONE;
 	if (!socket_dir) {
 		const char *directory = getenv("RUNTIME_DIRECTORY");
 		if (!directory) {
@@ -131,12 +133,6 @@ static int open_all(struct listener *listener, const char *socket_dir)
 	if (mkdir(socket_dir, 0755) < 0 && errno != EEXIST)
 		return fail("cannot make the directory", socket_dir);
 	return open_directory(listener, socket_dir) < 0 ? -1 : make_socket(listener, socket_dir);
-}
-
-int listener_open(struct listener *listener, const char *socket_dir)
-{
-	*listener = (struct listener)LISTENER_NONE;
-	return open_all(listener, socket_dir) < 0 ? -1 : ask_for_senders(listener);
 }
 
 void listener_close(struct listener *listener)

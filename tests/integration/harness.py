@@ -85,15 +85,28 @@ class Daemon:
         self.environment = build.environment(host.environment)
 
     def start(self):
+        self._start(self.command, self.environment)
+
+    def start_activated(self, listening):
+        """With this socket, as systemd hands it over."""
+        at = self.command.index("--socket")
+        # The shell becomes the daemon, which has the shell's process id.
+        script = f'exec 3<&{listening.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        command = ["sh", "-c", script, "sh", *self.command[:at], *self.command[at + 2 :]]
+        environment = dict(self.environment, RUNTIME_DIRECTORY=self.directory)
+        self._start(command, environment, pass_fds=[listening.fileno()])
+
+    def _start(self, command, environment, **more):
         before = self.log().count("serving")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command,
-                env=self.environment,
+                command,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 preexec_fn=end_with_us,
+                **more,
             )
 
         def serving():

@@ -2,6 +2,7 @@
 """Who may connect, for which domain a connection acts, and what it sees of others."""
 
 import os
+import socket
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
@@ -267,6 +268,24 @@ class Binding(IdentityTest):
         self.refused(pb.NOT_FOUND, 2, old.destroy, cookie)
         self.assertEqual(old.regions(), [])
         self.assertEqual(old.domains(), [])
+
+
+class Activated(SimTest):
+    """The listening socket is made by somebody else, and has clients before the daemon runs."""
+
+    def test_who_came_before_the_daemon(self):
+        self.assertEqual(self.daemon.stop(), 0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # PassCredentials=yes
+            listening.bind(self.daemon.socket)
+            listening.listen()
+            early = self.connection()
+            early.send("hello", pb.Hello(version_min=1, version_max=1), serial=1)
+            early.send("list_regions", pb.ListRegions(), serial=2)
+            self.daemon.start_activated(listening)
+            replies = [early.receive()[0].reply for _ in range(2)]
+        self.assertEqual([(reply.serial, reply.status) for reply in replies], [(1, pb.OK), (2, pb.OK)])
+        self.assertEqual(self.client().regions(), [])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ subscriptions-per-connection = 2
 subscriptions-per-domain = 3
 guest-pauses-per-second = 5
 connections-per-second = 4
+connections-per-domain = 3
 connections = 16
 """
 
@@ -100,6 +101,19 @@ class Lowered(QuotaTest):
         self.assert_says(reply.message, "this host", "16 connections", 16, "connections")
         clients.pop().close()
         wait_for(lambda: attempt(self.client).status is None, "there is room again", 20 * harness.SLOWNESS)
+
+    def test_connections_for_a_domain(self):
+        self.add_domain(1)
+        self.add_domain(2)
+        bound = [self.client() for _ in range(3)]
+        for client in bound:
+            client.bind(1)
+        limit = dict(who="domain 1", used="3 connections", most=3, key="connections-per-domain")
+        self.over(self.asker.bind, 1, **limit)
+        self.asker.bind(2)
+        bound[0].close()
+        other = self.client()
+        wait_for(lambda: attempt(lambda: other.bind(1)).status is None, "there is room again", 20 * harness.SLOWNESS)
 
     def test_raised(self):
         self.add_domain(1)
@@ -181,6 +195,20 @@ class DeviceModels(QuotaTest):
             self.assertIn(word, refused[0].message)
         for _ in range(40):
             protocol.Client(self.daemon.socket).close()
+
+    def test_connections_of_device_models(self):
+        self.add_domain(1)
+
+        def connect():
+            clients = []
+            outcomes = [attempt(lambda: clients.append(protocol.Client(self.daemon.socket))) for _ in range(4)]
+            for client in clients:
+                client.close()
+            return [outcome.message for outcome in outcomes]
+
+        messages = as_user(BASE + 1, connect).value
+        self.assertEqual(messages[:3], ["", "", ""])
+        self.assert_says(messages[3], "domain 1", "3 connections", 3, "connections-per-domain")
 
 
 class Trail(SimTest):
