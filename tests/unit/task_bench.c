@@ -98,6 +98,7 @@ static void die(struct bench *bench)
 {
 	bench->anew = true;
 	bench->kill_in_call = false;
+	bench->limited_writes = false;
 	if (bench->killed != KILL_BROKER)
 		bench->followed = false;
 	if (bench->killed == KILL_WORKER)
@@ -158,6 +159,8 @@ void bench_run(struct bench *bench)
 		struct task_answer answer = {.failure = NULL};
 		struct task_step step;
 
+		if (bench->pause_after && bench->n_steps == bench->pause_after)
+			return;
 		assert_true(bench->n_steps++ < 100);
 		task_next(&bench->task, &bench->record, &step);
 		if (dies(bench) || (step.journal && !write_journal(bench)) || dies(bench))

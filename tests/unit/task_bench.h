@@ -24,6 +24,7 @@ struct bench {
 	struct task task;
 	uint8_t slot[JOURNAL_SLOT_BYTES]; /* the journal */
 	unsigned int n_steps;
+	unsigned int pause_after; /* so many steps; 0: not at all */
 	unsigned int n_points; /* passed: before a step is sent, before it is done, before its answer comes */
 	unsigned int kill_at;  /* 0: nobody dies there */
 	bool kill_in_call;     /* the call that fails is the last one before somebody dies */
@@ -41,7 +42,7 @@ struct bench {
 /* All pages at backing, nothing begun. */
 void bench_reset(struct bench *bench);
 
-/* Carries out the task that was begun, to its end, whatever dies on the way. */
+/* Carries out the task that was begun, to its end or pause, whatever dies on the way. */
 void bench_run(struct bench *bench);
 
 /* The region, created; then without these pages; without faults. */
