@@ -96,6 +96,7 @@ int xenvram_connect(struct xenvram *conn, const char *socket_path);
  *   EPERM   this user may not act for that domain; or the connection is bound to another one already
  *   EBUSY   the connection has views
  *   ESRCH   no such domain
+ *   EDQUOT  too many connections act for that domain
  */
 int xenvram_bind(struct xenvram *conn, uint32_t domid);
 

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/policy.h"
 #include "daemon/broker/supervisor_link.h"
+#include "daemon/common/clock.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
 
@@ -108,13 +108,6 @@ static int check_domain(const struct broker *broker, uint32_t domid, struct fail
 	return policy_admit(&broker->settings, POLICY(connections_per_domain), who, n, 1, failure);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 static int check_number(struct broker *broker, uint32_t uid, struct failure *failure)
 {
 	const struct settings *settings = &broker->settings;
@@ -133,7 +126,7 @@ static int check_number(struct broker *broker, uint32_t uid, struct failure *fai
 int admission_check_new(struct broker *broker, const struct connection *connection, struct failure *failure)
 {
 	uint32_t uid = connection_uid(connection);
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	enum identity_kind kind;
 	uint32_t domid;
 	char who[32];

@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/broker/audit_fields.h"
 #include "daemon/broker/broker.h"
 #include "daemon/broker/connection.h"
+#include "daemon/common/clock.h"
 #include "daemon/common/log.h"
 
-/* Changes that were asked for and are not answered; beyond it the oldest is taken for one that never is. */
+/* Changes that were asked for and are not answered; beyond it the oldest gets its record unanswered. */
 #define MAX_PENDING 4096u
 
 struct audit_note {
@@ -29,13 +29,6 @@ struct audit_note {
 	struct audit_fields fields; /* who and what, once somebody may want to know */
 	char rule[128];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 /* ---- what was left out ---- */
 
@@ -65,7 +58,7 @@ static void emit(struct broker *broker, uint32_t uid, int priority, const char *
 {
 	static const struct rate rate = {AUDIT_RECORDS_PER_SECOND, AUDIT_RECORDS_AT_ONCE};
 	static const struct timeval delay = {.tv_sec = 1};
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	struct bucket *bucket = buckets_get(&broker->audit.rates, uid, now);
 
 	if (bucket_take(bucket, &rate, now) == 0) {
@@ -127,6 +120,18 @@ static void drop_pending(struct audit *audit, struct audit_note *note)
 	free(note);
 }
 
+/* Whoever is asked does not answer, and others want to be noted. */
+static void give_up_oldest(struct broker *broker)
+{
+	struct audit_note *note = TAILQ_FIRST(&broker->audit.pending);
+	char sentence[MAX_AUDIT_SENTENCE_BYTES];
+
+	audit_fields_add(&note->fields, "status", "unanswered");
+	audit_fields_sentence(&note->fields, sentence, sizeof(sentence));
+	emit(broker, note->uid, LOG_WARNING, sentence, &note->fields);
+	drop_pending(&broker->audit, note);
+}
+
 void audit_end(struct broker *broker)
 {
 	struct audit *audit = &broker->audit;
@@ -140,7 +145,7 @@ void audit_end(struct broker *broker)
 			pending->connection = NULL;
 			TAILQ_INSERT_TAIL(&audit->pending, pending, link);
 			if (++audit->n_pending > MAX_PENDING)
-				drop_pending(audit, TAILQ_FIRST(&audit->pending));
+				give_up_oldest(broker);
 		} else {
 			log_error("out of memory: a request of uid %" PRIu32
 				  " will not be in the audit trail",

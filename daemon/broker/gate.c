@@ -5,12 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/broker/audit_fields.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/policy.h"
+#include "daemon/common/clock.h"
 #include "proto/check.h"
 
 typedef Xenvram__V1__Request Request;
@@ -79,13 +79,11 @@ static int check_domain(
 int gate_check_pause(struct broker *broker, const struct connection *connection, struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
-	struct timespec now;
+	uint64_t now_ns = clock_now_ns();
 	char who[32];
 
 	if (binding->state == BINDING_NONE)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	uint64_t now_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
 	snprintf(who, sizeof(who), "domain %" PRIu32, binding->domid);
 	return policy_admit_rate(&broker->settings, POLICY(guest_pauses_per_second), who,
 		buckets_get(&broker->pausing, binding->domid, now_ns), now_ns, failure);

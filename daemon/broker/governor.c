@@ -2,20 +2,13 @@
 #include "daemon/broker/governor.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "daemon/broker/domain.h"
 #include "daemon/broker/poll_budget.h"
+#include "daemon/common/clock.h"
 #include "daemon/common/log.h"
 
 #define PPM_PER_PERCENT 10000u
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 void governor_tell(const struct broker *broker, struct domain *domain)
 {
@@ -140,7 +133,7 @@ static void on_tick(evutil_socket_t fd, short what, void *data)
 	struct broker *broker = data;
 	struct governor *governor = &broker->governor;
 	uint64_t demands_ppm[MAX_REGIONS];
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	size_t n = collect(broker, now - governor->looked_ns, demands_ppm, &governor->used_ppm);
 
 	(void)fd;
@@ -161,7 +154,7 @@ void governor_wake(struct broker *broker)
 	if (event_pending(governor->timer, EV_TIMEOUT, NULL))
 		return;
 	if (governor->looked_ns == 0)
-		governor->looked_ns = now_ns();
+		governor->looked_ns = clock_now_ns();
 	event_add(governor->timer, &interval);
 }
 

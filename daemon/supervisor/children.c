@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "daemon/common/clock.h"
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
 
@@ -21,13 +21,6 @@
 #define HEALTHY_NS 10000000000ull
 
 extern char **environ;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 int child_init(struct child *child, struct event_base *base,
 	void (*on_respawn)(evutil_socket_t, short, void *), void *owner)
@@ -111,7 +104,7 @@ int child_start(struct child *child, struct event_base *base, const char *role,
 	const struct role_options *options, int lock_fd, const struct channel_ops *ops, void *owner)
 {
 	int pair[2];
-	child->started_ns = now_ns();
+	child->started_ns = clock_now_ns();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		log_error("cannot make a channel to a %s: %s", role, strerror(errno));
 		return -1;
@@ -139,7 +132,7 @@ void child_reaped(struct child *child, const char *what, int status)
 
 void child_respawn_later(struct child *child)
 {
-	if (now_ns() - child->started_ns > HEALTHY_NS)
+	if (clock_now_ns() - child->started_ns > HEALTHY_NS)
 		child->failures = 0;
 	unsigned int delay_ms = FIRST_DELAY_MS << (child->failures < 10 ? child->failures : 10);
 	if (delay_ms > MAX_DELAY_MS)

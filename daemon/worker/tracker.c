@@ -5,8 +5,8 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
+#include "daemon/common/clock.h"
 #include "daemon/common/fd.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
@@ -48,13 +48,6 @@ struct demand {
 	uint64_t linger_till_ns; /* when it will be less; UINT64_MAX: not by itself */
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 static struct tracked_region *find_region(const struct tracker *tracker, uint64_t cookie)
 {
 	struct tracked_region *region;
@@ -74,7 +67,7 @@ static void reconsider(struct tracker *tracker)
 
 static void stir(struct tracker *tracker)
 {
-	poll_pace_stir(&tracker->pace, now_ns());
+	poll_pace_stir(&tracker->pace, clock_now_ns());
 	reconsider(tracker);
 }
 
@@ -186,7 +179,7 @@ static int poll_now(struct tracker *tracker, struct extent wanted, uint64_t now)
 		return -1;
 	bool refresh = refresh_is_due(tracker, now);
 	bool exact = answer == TRACKED_RANGE_EXACT && !refresh;
-	uint64_t ended = now_ns();
+	uint64_t ended = clock_now_ns();
 
 	LIST_FOREACH(region, &tracker->regions, link) {
 		if (tracked_region_wanted(region, now).nr_pages == 0)
@@ -212,7 +205,7 @@ static uint64_t poll_due(struct tracker *tracker, const struct demand *demand)
 
 static void schedule(struct tracker *tracker, uint64_t deadline)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	if (deadline == UINT64_MAX) {
 		event_del(tracker->timer);
 		return;
@@ -230,7 +223,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 static void on_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct tracker *tracker = data;
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	struct demand demand = demand_now(tracker, now);
 
 	(void)fd;
@@ -271,7 +264,7 @@ int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, in
 {
 	struct tracked_region *region = find_region(tracker, cookie);
 	if (region) {
-		tracked_region_drop_readers(region, now_ns());
+		tracked_region_drop_readers(region, clock_now_ns());
 		reconsider(tracker);
 		return 0;
 	}
@@ -281,7 +274,7 @@ int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, in
 	LIST_INSERT_HEAD(&tracker->regions, region, link);
 	/* Whoever wrote the log before may have had bits that it never published. */
 	tracked_region_refresh(region);
-	tracked_region_describe(region, &tracker->pace, tracker->range.gfns, now_ns());
+	tracked_region_describe(region, &tracker->pace, tracker->range.gfns, clock_now_ns());
 	return 0;
 }
 
@@ -303,7 +296,7 @@ bool tracker_has(const struct tracker *tracker, uint64_t cookie)
 static void end_region(struct tracked_region *region)
 {
 	LIST_REMOVE(region, link);
-	tracked_region_end(region, now_ns());
+	tracked_region_end(region, clock_now_ns());
 	tracked_region_free(region);
 }
 
@@ -341,7 +334,7 @@ void tracker_drop_reader(struct tracker *tracker, uint64_t subscription)
 {
 	struct tracked_region *region;
 	LIST_FOREACH(region, &tracker->regions, link) {
-		if (tracked_region_drop_reader(region, subscription, now_ns()))
+		if (tracked_region_drop_reader(region, subscription, clock_now_ns()))
 			reconsider(tracker);
 	}
 }
@@ -352,7 +345,7 @@ int tracker_poll(struct tracker *tracker, uint64_t cookie, struct extent pages, 
 	if (!region)
 		return -1;
 	struct poll_request *request = malloc(sizeof(*request));
-	if (!request || tracked_region_ask(region, pages, now_ns()) < 0) {
+	if (!request || tracked_region_ask(region, pages, clock_now_ns()) < 0) {
 		free(request);
 		return -1;
 	}
