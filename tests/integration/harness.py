@@ -33,6 +33,7 @@ class Build:
         self.xenvramctl = os.path.join(directory, "client/xenvramctl/xenvramctl")
         self.simxen = os.path.join(directory, "tests/simxen/simxen")
         self.inspect = os.path.join(directory, "tests/integration/inspect")
+        self.handover = os.path.join(directory, "tests/integration/handover")
         self.libraries = os.path.join(directory, "tests/simxen/lib")
 
     def environment(self, more=()):

@@ -3,6 +3,7 @@
 
 import os
 import socket
+import subprocess
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
@@ -216,6 +217,12 @@ class Binding(IdentityTest):
         self.kill_broker()
         handed.take_events("restarted")
         self.assertEqual(as_user(BOB, use).value, (pb.NOT_FOUND, pb.PERMISSION_DENIED))
+
+    def test_by_the_library(self):
+        arguments = map(str, (self.daemon.socket, 1, 2, BOB, VRAM, BACKING))
+        done = subprocess.run([self.build.handover, *arguments], capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.client().regions(), [])
 
     def test_an_unbound_connection_is_worth_nothing_to_others(self):
         cookie = self.client().create(1, VRAM, BACKING, NR_PAGES).cookie

@@ -64,6 +64,9 @@ echo "ok: what was refused is in the audit trail"
 
 as_uid $mine destroy "$cookie" || fail "a device model cannot destroy its region"
 [ "$(./xen-guest-sum "$guest" 0x1009 0x100)" = "$before" ] || fail "the guest's memory changed"
+./handover $socket "$guest" "$other" 4321 0xf2000 0x2000 || fail "a connection cannot be handed over"
+[ "$(xenvramctl regions | grep -c 0x)" = 0 ] || fail "a region is left: $(xenvramctl regions)"
+echo "ok: a connection bound to domain $guest serves another user, for that domain alone"
 stop_service
 destroy_domain "$guest"
 destroy_domain "$other"
