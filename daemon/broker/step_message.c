@@ -32,7 +32,7 @@ static void fill_check(
 }
 
 static void fill_placement(struct step_message *message, const struct region_record *record,
-	uint64_t vram_gfn, const struct extents *live)
+	uint64_t vram_gfn, bool scattered, const struct extents *live)
 {
 	Xenvram__Internal__Placement *placement = &message->placement;
 
@@ -40,6 +40,7 @@ static void fill_placement(struct step_message *message, const struct region_rec
 	placement->cookie = record->cookie;
 	placement->vram_gfn = vram_gfn;
 	placement->nr_pages = record->nr_pages;
+	placement->scattered = scattered;
 	placement->n_live = live->n;
 	placement->live = message->run_pointers;
 	for (unsigned int i = 0; i < live->n; i++) {
@@ -82,7 +83,7 @@ static void fill_arrange(
 	arrange->require_pin = step->require_pin;
 	arrange->tracking = tracking_of(step->tracking);
 	if (step->tracking == TRACKING_FOLLOWS) {
-		fill_placement(message, record, step->vram_gfn, &step->live);
+		fill_placement(message, record, step->vram_gfn, step->scattered, &step->live);
 		arrange->placement = &message->placement;
 	}
 	message->command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE;
@@ -123,7 +124,7 @@ void step_message_fill(
 void step_message_attach(struct step_message *message, const struct region_record *record)
 {
 	xenvram__internal__command__init(&message->command);
-	fill_placement(message, record, record->vram_gfn, &record->live);
+	fill_placement(message, record, record->vram_gfn, record->between, &record->live);
 	message->command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_ATTACH;
 	message->command.attach = &message->placement;
 }

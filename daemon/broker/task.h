@@ -72,6 +72,7 @@ struct task_step {
 	enum tracking_change tracking;
 	uint64_t vram_gfn; /* what is to be followed */
 	struct extents live;
+	bool scattered; /* some of it may be elsewhere */
 
 	/* shift */
 	uint64_t from_gfn[2];

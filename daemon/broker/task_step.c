@@ -94,6 +94,7 @@ static void fill_settle(const struct task *task, const struct region_record *rec
 	step->tracking = TRACKING_FOLLOWS;
 	step->vram_gfn = record->going_back ? record->old_vram_gfn : record->vram_gfn;
 	step->live = record->live;
+	step->scattered = record->between && task->incomplete;
 	switch (record->state) {
 	case SHRINKING:
 		if (task->reverting) {

@@ -51,8 +51,8 @@ static int check(const struct tracked_region *region, const struct extent *pages
 	return 0;
 }
 
-int tracked_region_place(
-	struct tracked_region *region, uint64_t vram_first, const struct extent *live, size_t n_live)
+int tracked_region_place(struct tracked_region *region, uint64_t vram_first, bool scattered,
+	const struct extent *live, size_t n_live)
 {
 	if (n_live > MAX_REGION_EXTENTS) {
 		errno = ERANGE;
@@ -60,10 +60,11 @@ int tracked_region_place(
 	}
 	if (check(region, live, n_live) < 0)
 		return -1;
-	if (vram_first == region->vram_first && n_live == region->n_live &&
+	if (vram_first == region->vram_first && scattered == region->scattered && n_live == region->n_live &&
 		memcmp(live, region->live, n_live * sizeof(*live)) == 0)
 		return 0;
 	region->vram_first = vram_first;
+	region->scattered = scattered;
 	memcpy(region->live, live, n_live * sizeof(*live));
 	region->n_live = n_live;
 	region->followed = (struct extent){0};
@@ -223,6 +224,8 @@ bool tracked_region_publish(struct tracked_region *region, struct extent hull_of
 {
 	struct extent wanted = tracked_region_wanted(region, now_ns);
 
+	if (region->scattered)
+		hull_of_gfns = (struct extent){0};
 	log_writer_begin(&region->log);
 	for (size_t i = 0; i < region->n_live; i++) {
 		struct extent pages = extent_overlap(region->live[i], wanted);
@@ -274,6 +277,8 @@ void tracked_region_describe(struct tracked_region *region, const struct poll_pa
 	struct log_pace shown = {.wanted_ns = tracked_region_period_ns(region)};
 	struct extent wanted = tracked_region_wanted(region, now_ns);
 
+	if (region->scattered)
+		hull_of_gfns = (struct extent){0};
 	if (wanted.nr_pages == 0)
 		region->followed = (struct extent){0};
 	if (shown.wanted_ns == 0) {

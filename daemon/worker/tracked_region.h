@@ -6,6 +6,7 @@
 #ifndef XENVRAM_WORKER_TRACKED_REGION_H
 #define XENVRAM_WORKER_TRACKED_REGION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -22,6 +23,7 @@ struct tracked_region {
 	uint64_t vram_first;                    /* gfn of page 0 */
 	struct extent live[MAX_REGION_EXTENTS]; /* what is left of it, ascending */
 	size_t n_live;
+	bool scattered; /* some of them may be elsewhere: what the hypervisor says is not all */
 	struct log_writer log;
 	LIST_HEAD(, reader) readers;
 	struct extent asked;     /* somebody waits for a poll of these; none: nr_pages 0 */
@@ -37,9 +39,13 @@ struct tracked_region *tracked_region_new(
 /* Readers hear of it only by their pipes' end. */
 struct tracked_region *tracked_region_free(struct tracked_region *region);
 
-/* Its first page is at vram_first, and these pages are there. -1 with ERANGE: they are not in the region. */
-int tracked_region_place(
-	struct tracked_region *region, uint64_t vram_first, const struct extent *live, size_t n_live);
+/*
+ * Its first page is at vram_first, and these pages are there. If they are scattered, some are perhaps
+ * elsewhere, and all that is wanted is dirty at every poll. Nothing happens if it was so already. -1 with
+ * ERANGE: they are not in the region.
+ */
+int tracked_region_place(struct tracked_region *region, uint64_t vram_first, bool scattered,
+	const struct extent *live, size_t n_live);
 
 /* Takes wake_fd over, also on failure: -1 with ERANGE, beyond the region, or ENOMEM. Replaces an earlier one
  * of this subscription. */

@@ -278,11 +278,11 @@ int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, in
 	return 0;
 }
 
-int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first, const struct extent *live,
-	size_t n_live)
+int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first, bool scattered,
+	const struct extent *live, size_t n_live)
 {
 	struct tracked_region *region = find_region(tracker, cookie);
-	if (!region || tracked_region_place(region, vram_first, live, n_live) < 0)
+	if (!region || tracked_region_place(region, vram_first, scattered, live, n_live) < 0)
 		return -1;
 	stir(tracker);
 	return 0;

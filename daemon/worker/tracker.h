@@ -42,10 +42,11 @@ void tracker_limit(struct tracker *tracker, uint32_t share_ppm, uint64_t refresh
 int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, int log_fd);
 /*
  * The region's page 0 is at gfn vram_first from now on, and only the live extents (in pages of the region,
- * ascending) are there; all of them are taken for dirty, unless that was so already. -1 with ENOENT, or ERANGE.
+ * ascending) are there; all of them are taken for dirty, unless that was so already. If they are scattered, some
+ * may be elsewhere, and they are dirty at every poll. -1 with ENOENT, or ERANGE.
  */
-int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first, const struct extent *live,
-	size_t n_live);
+int tracker_place(struct tracker *tracker, uint64_t cookie, uint64_t vram_first, bool scattered,
+	const struct extent *live, size_t n_live);
 bool tracker_has(const struct tracker *tracker, uint64_t cookie);
 /* Marks its log as gone and forgets the region; nothing when there is none. */
 void tracker_remove(struct tracker *tracker, uint64_t cookie);

@@ -100,7 +100,8 @@ static int place(
 	for (; n_live < placement->n_live && n_live < MAX_REGION_EXTENTS; n_live++)
 		live[n_live] =
 			(struct extent){placement->live[n_live]->first, placement->live[n_live]->nr_pages};
-	if (tracker_place(worker->tracker, placement->cookie, placement->vram_gfn, live, n_live) < 0)
+	if (tracker_place(worker->tracker, placement->cookie, placement->vram_gfn, placement->scattered, live,
+		    n_live) < 0)
 		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
 			"region 0x%" PRIx64 " cannot be followed: %s", placement->cookie, strerror(errno));
 	return 0;

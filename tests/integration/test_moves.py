@@ -196,8 +196,17 @@ class Faults(MoveTest):
                 self.refused(pb.CONFLICT, errno.EBUSY, self.owner.destroy, cookie, first_page=0, nr_pages=1)
                 self.refused(pb.CONFLICT, errno.EBUSY, self.owner.move, cookie, NEW + 0x5000)
                 self.refused(pb.CONFLICT, errno.EEXIST, self.owner.create, 1, NEW + 3, 0x600, 2)
+                # One range of the hypervisor cannot have both places, and no write may be missed.
+                _, since = self.owner.snapshot(cookie, sync=True)
+                for _ in range(3):
+                    dirty, since = self.owner.snapshot(cookie, since=since, sync=True)
+                    self.assertEqual(dirty, list(range(NR_PAGES)))
                 self.owner.move(cookie, vram)
                 self.assert_at(cookie, vram)
+                self.assert_followed_at(cookie, vram)
+                self.before = self.domain.contents()
+                for i in range(NR_PAGES):
+                    self.before[BACKING + i] = self.before.pop(vram + i)
                 self.owner.destroy(cookie)
                 self.assert_contents(self.before, self.domain)
 

@@ -43,6 +43,7 @@ static int arrange(struct bench *bench, const Xenvram__Internal__Arrange *arrang
 		return 0;
 	bench->followed = true;
 	bench->followed_gfn = placement->vram_gfn;
+	bench->scattered = placement->scattered;
 	bench->followed_live.n = placement->n_live;
 	for (size_t i = 0; i < placement->n_live; i++)
 		bench->followed_live.run[i] =
@@ -135,6 +136,7 @@ static void attach(struct bench *bench)
 	bench->followed = true;
 	bench->followed_gfn = bench->record.vram_gfn;
 	bench->followed_live = bench->record.live;
+	bench->scattered = bench->record.between;
 }
 
 static bool write_journal(struct bench *bench)
@@ -259,6 +261,8 @@ void bench_check(const struct bench *bench)
 		assert_int_equal(xen.n_pins, 0);
 		return;
 	}
+	if (bench->record.state != XENVRAM__V1__REGION_STATE__GONE)
+		assert_int_equal(bench->scattered, bench->record.between);
 	if (bench->record.state == XENVRAM__V1__REGION_STATE__ACTIVE)
 		check_active(bench);
 	else

@@ -37,6 +37,7 @@ struct bench {
 	bool followed;
 	uint64_t followed_gfn;
 	struct extents followed_live;
+	bool scattered;
 };
 
 /* All pages at backing, nothing begun. */

@@ -72,7 +72,7 @@ static void test_unknown_region(void **state)
 	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	static const struct extent page = {0, 1};
 	assert_fails(tracker_poll(bench.tracker, 99, page, 1), ENOENT);
-	assert_fails(tracker_place(bench.tracker, 99, 0, &page, 1), ENOENT);
+	assert_fails(tracker_place(bench.tracker, 99, 0, false, &page, 1), ENOENT);
 	assert_fails(tracker_add_reader(bench.tracker, 99, 1, page, PERIOD, fd), ENOENT);
 	assert_false(fd_is_open(fd));
 	tracker_remove(bench.tracker, 99);
