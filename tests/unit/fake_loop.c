@@ -82,7 +82,17 @@ void fake_loop_run_us(uint64_t us)
 		timer->due_ns = NEVER;
 		timer->callback(-1, EV_TIMEOUT, timer->data);
 	}
-	now_ns = end_ns;
+	now_ns = end_ns > now_ns ? end_ns : now_ns;
+}
+
+void fake_loop_pass_us(uint64_t us)
+{
+	now_ns += us * 1000;
+}
+
+uint64_t fake_loop_now_us(void)
+{
+	return now_ns / 1000;
 }
 
 bool fake_loop_has_timer(void)

@@ -15,6 +15,11 @@ void fake_loop_reset(void);
 /* Runs what is due, and what becomes due, until this much time has passed. */
 void fake_loop_run_us(uint64_t us);
 
+/* Time passes, and nothing is run: within a callback, what it does takes so long. */
+void fake_loop_pass_us(uint64_t us);
+
+uint64_t fake_loop_now_us(void);
+
 /* Is a timer waiting? */
 bool fake_loop_has_timer(void);
 

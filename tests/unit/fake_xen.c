@@ -247,6 +247,7 @@ static int stop_tracking(const void *bitmap)
 
 static int start_tracking(uint64_t first, uint32_t n, void *bitmap)
 {
+	xen.n_starts++;
 	xen.track_first = first;
 	xen.track_pages = n;
 	memset(xen.dirty, 0, sizeof(xen.dirty));
@@ -267,6 +268,8 @@ int xendevicemodel_track_dirty_vram(
 	if (n == 0)
 		return stop_tracking(bitmap);
 	xen.n_polls++;
+	if (xen.on_poll)
+		xen.on_poll();
 	if (xen.track_failures > 0) {
 		xen.track_failures--;
 		if (xen.track_error_loses_bits)

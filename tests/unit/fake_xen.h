@@ -61,8 +61,10 @@ struct fake_xen {
 	bool track_error_loses_bits; /* as a fault on copying out does */
 	uint64_t track_first, track_pages;
 	bool dirty[FAKE_GFNS];
-	unsigned int n_polls; /* track calls with pages */
-	unsigned int n_stops; /* and without */
+	void (*on_poll)(void); /* if any: lets the time pass that a track call takes */
+	unsigned int n_polls;  /* track calls with pages */
+	unsigned int n_starts; /* those that began with a range */
+	unsigned int n_stops;  /* track calls without pages */
 };
 
 extern struct fake_xen xen;

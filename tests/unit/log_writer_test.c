@@ -178,6 +178,42 @@ static void test_bits_at_every_alignment(void **state)
 	}
 }
 
+/* Against the pages of the last generation, one by one: every range of them. */
+static void check_has_new(struct fixture *f, const bool newest[PAGES])
+{
+	for (unsigned int first = 0; first < PAGES; first++) {
+		bool expected = false;
+		assert_false(log_writer_has_new(&f->writer, first, 0));
+		for (unsigned int n = 1; n <= PAGES - first; n++) {
+			expected |= newest[first + n - 1];
+			if (log_writer_has_new(&f->writer, first, n) != expected)
+				fail_msg("%u pages from %u", n, first);
+		}
+	}
+}
+
+static void test_has_new(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t random = 31;
+
+	for (unsigned int g = 0; g < 40; g++) {
+		bool newest[PAGES] = {false};
+		log_writer_begin(&f->writer);
+		for (unsigned int k = 1 + next_random(&random) % 4; k > 0; k--) {
+			unsigned int page = next_random(&random) % PAGES;
+			newest[page] = true;
+			log_writer_mark_written(&f->writer, page, 1);
+		}
+		log_writer_commit(&f->writer);
+		check_has_new(f, newest);
+		/* A generation of nothing leaves the one before the last. */
+		log_writer_begin(&f->writer);
+		assert_false(log_writer_commit(&f->writer));
+		check_has_new(f, newest);
+	}
+}
+
 /* What is marked and not published is nothing to readers; the next writer begins with everything. */
 static void test_writer_dies_before_commit(void **state)
 {
@@ -249,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_state, open_fixture, close_fixture),
 		cmocka_unit_test_setup_teardown(test_heat_saturates, open_fixture, close_fixture),
 		cmocka_unit_test_setup_teardown(test_bits_at_every_alignment, open_fixture, close_fixture),
+		cmocka_unit_test_setup_teardown(test_has_new, open_fixture, close_fixture),
 		cmocka_unit_test_setup_teardown(test_writer_dies_before_commit, open_fixture, close_fixture),
 		cmocka_unit_test_setup_teardown(test_readers_of_every_pace, open_fixture, close_fixture),
 	};

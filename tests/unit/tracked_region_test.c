@@ -174,6 +174,192 @@ static void test_refresh(void **state)
 	region_bench_assert_dirty(b, 0, 0);
 }
 
+/* ---- parts of a region ---- */
+
+static void add_reader(struct region_bench *b, uint64_t subscription, struct extent pages)
+{
+	assert_int_equal(tracked_region_add_reader(b->region, subscription, pages, 1000, -1), 0);
+}
+
+static void assert_wanted(const struct region_bench *b, uint64_t first, uint64_t n)
+{
+	struct extent wanted = tracked_region_wanted(b->region, b->now_ns);
+	assert_int_equal(wanted.nr_pages, n);
+	if (n > 0)
+		assert_int_equal(wanted.first, first);
+}
+
+static void test_wanted(void **state)
+{
+	struct region_bench *b = *state;
+	assert_wanted(b, 0, 0);
+	assert_int_equal(tracked_region_period_ns(b->region), 0);
+	add_reader(b, 1, (struct extent){40, 10});
+	assert_wanted(b, 40, 10);
+	assert_int_equal(tracked_region_add_reader(b->region, 2, (struct extent){20, 5}, 3000, -1), 0);
+	assert_wanted(b, 20, 30);
+	assert_int_equal(tracked_region_period_ns(b->region), 1 * MS);
+	/* What was asked for is wanted until it is answered, and lingers as what was followed does. */
+	assert_int_equal(tracked_region_ask(b->region, (struct extent){98, 2}, b->now_ns), 0);
+	assert_wanted(b, 20, 80);
+	b->now_ns += LINGER_US * 1000 / 2;
+	assert_true(tracked_region_drop_reader(b->region, 1, b->now_ns));
+	assert_int_equal(tracked_region_period_ns(b->region), 3 * MS);
+	assert_wanted(b, 20, 80);
+	b->region->asked = (struct extent){0};
+	b->now_ns += LINGER_US * 1000 - 1;
+	assert_wanted(b, 20, 80);
+	b->now_ns++;
+	assert_wanted(b, 20, 5);
+	assert_true(tracked_region_drop_reader(b->region, 2, b->now_ns));
+	assert_int_equal(tracked_region_period_ns(b->region), 0);
+	b->now_ns += LINGER_US * 1000;
+	assert_wanted(b, 0, 0);
+}
+
+static void test_beyond_the_region(void **state)
+{
+	struct region_bench *b = *state;
+	static const struct extent beyond[] = {
+		{0, PAGES + 1}, {PAGES, 1}, {PAGES, 0}, {PAGES - 1, 2}, {UINT64_MAX, 1}, {1, UINT64_MAX}};
+	unsigned int n_open = count_open_fds();
+	region_bench_follow(b);
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		const struct extent live[] = {{3, 1}, beyond[i]};
+		int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		assert_fails(tracked_region_add_reader(b->region, 1, beyond[i], 1000, fd), ERANGE);
+		assert_int_equal(count_open_fds(), n_open);
+		assert_fails(tracked_region_ask(b->region, beyond[i], b->now_ns), ERANGE);
+		assert_fails(tracked_region_place(b->region, 5, false, live, 2), ERANGE);
+	}
+	const struct extent too_many[MAX_REGION_EXTENTS + 1] = {{0, 1}};
+	assert_fails(tracked_region_place(b->region, 5, false, too_many, MAX_REGION_EXTENTS + 1), ERANGE);
+	/* Nothing has changed: the reader of before is there, and the pages are where they were. */
+	assert_wanted(b, 0, PAGES);
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 0, 0);
+}
+
+/* What nobody follows is not published, however dirty it is. */
+static void test_part_is_followed(void **state)
+{
+	struct region_bench *b = *state;
+	const unsigned long all[WORDS] = {~0ul, ~0ul};
+	add_reader(b, 1, (struct extent){10, 20});
+	region_bench_poll(b, WHOLE, NULL);
+	region_bench_assert_dirty(b, 10, 20);
+	region_bench_poll(b, WHOLE, all);
+	region_bench_assert_dirty(b, 10, 20);
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 0, 0);
+	assert_int_equal(b->log.header->untracked_pages, 0);
+	/* Of a hull that has only some of these, the others are dirty, and the rest is none of it. */
+	region_bench_poll(b, (struct extent){0, 25}, clean);
+	region_bench_assert_dirty(b, 25, 5);
+	assert_int_equal(b->log.header->untracked_pages, 5);
+	assert_int_equal(b->log.header->state, REGION_LOG_PARTIAL);
+}
+
+/* Readers come and go: what is followed anew is dirty once, what others follow stays exact. */
+static void test_overlapping_readers(void **state)
+{
+	struct region_bench *b = *state;
+	add_reader(b, 1, (struct extent){10, 20});
+	region_bench_poll(b, WHOLE, NULL);
+	region_bench_assert_dirty(b, 10, 20);
+	add_reader(b, 2, (struct extent){20, 30});
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 30, 20);
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 0, 0);
+	assert_true(tracked_region_drop_reader(b->region, 1, b->now_ns));
+	b->now_ns += LINGER_US * 1000;
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 0, 0);
+	/* 10 to 19 were read and thrown away; a poll of the reader's own pages gives no others away. */
+	add_reader(b, 1, (struct extent){15, 10});
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 15, 5);
+	add_reader(b, 1, (struct extent){0, 16});
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 0, 15);
+}
+
+/* ---- what is left of a region, and where ---- */
+
+static void test_gfns(void **state)
+{
+	struct region_bench *b = *state;
+	static const struct extent live[] = {{0, 10}, {20, 1}, {90, 10}};
+	struct extent gfns[MAX_REGION_EXTENTS];
+	assert_int_equal(tracked_region_gfns(b->region, (struct extent){3, 4}, gfns), 1);
+	assert_int_equal(gfns[0].first, VRAM + 3);
+	assert_int_equal(gfns[0].nr_pages, 4);
+	assert_int_equal(tracked_region_place(b->region, 0x5000, false, live, 3), 0);
+	assert_int_equal(tracked_region_gfns(b->region, (struct extent){5, 90}, gfns), 3);
+	assert_int_equal(gfns[0].first, 0x5005);
+	assert_int_equal(gfns[0].nr_pages, 5);
+	assert_int_equal(gfns[1].first, 0x5014);
+	assert_int_equal(gfns[1].nr_pages, 1);
+	assert_int_equal(gfns[2].first, 0x505a);
+	assert_int_equal(gfns[2].nr_pages, 5);
+	assert_int_equal(tracked_region_gfns(b->region, (struct extent){10, 10}, gfns), 0);
+	assert_int_equal(tracked_region_gfns(b->region, (struct extent){0, 0}, gfns), 0);
+}
+
+static void test_holes(void **state)
+{
+	struct region_bench *b = *state;
+	static const struct extent live[] = {{0, 10}, {20, 40}}, hole = {10, 10};
+	const unsigned long all[WORDS] = {~0ul, ~0ul};
+	uint64_t expected[WORDS] = {0x0ffffffffff003ff};
+	region_bench_follow(b);
+	assert_int_equal(tracked_region_place(b->region, VRAM, false, live, 2), 0);
+	/* All that is left is dirty at once, without a poll, and no bit of before counts. */
+	region_bench_assert_bits(b, expected);
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_bits(b, expected);
+	region_bench_poll(b, WHOLE, clean);
+	region_bench_assert_dirty(b, 0, 0);
+	region_bench_poll(b, WHOLE, all);
+	region_bench_assert_bits(b, expected);
+	/* Nobody misses what is gone. */
+	assert_int_equal(b->log.header->untracked_pages, 0);
+	region_bench_poll(b, (struct extent){0, 50}, clean);
+	assert_int_equal(b->log.header->untracked_pages, 10);
+	region_bench_assert_dirty(b, 50, 10);
+	assert_int_equal(tracked_region_mark(b->region, &hole, 1), 0);
+	region_bench_assert_dirty(b, 0, 0);
+	assert_int_equal(tracked_region_mark(b->region, &WHOLE, 1), 0);
+	region_bench_assert_bits(b, expected);
+	tracked_region_refresh(b->region);
+	region_bench_assert_bits(b, expected);
+	/* Nothing is left. */
+	assert_int_equal(tracked_region_place(b->region, VRAM, false, live, 0), 0);
+	region_bench_poll(b, WHOLE, NULL);
+	tracked_region_refresh(b->region);
+	region_bench_assert_dirty(b, 0, 0);
+}
+
+static void test_elsewhere(void **state)
+{
+	struct region_bench *b = *state;
+	static const struct extent there = {0x20000, PAGES};
+	unsigned long bitmap[WORDS] = {1ul << 17};
+	region_bench_follow(b);
+	assert_int_equal(tracked_region_place(b->region, there.first, false, &WHOLE, 1), 0);
+	region_bench_assert_dirty(b, 0, PAGES);
+	/* The bits of where it was are no longer its. */
+	region_bench_poll(b, WHOLE, bitmap);
+	region_bench_assert_dirty(b, 0, PAGES);
+	assert_int_equal(b->log.header->untracked_pages, PAGES);
+	region_bench_poll_gfns(b, there, clean);
+	region_bench_assert_dirty(b, 0, PAGES);
+	region_bench_poll_gfns(b, there, bitmap);
+	region_bench_assert_dirty(b, 17, 1);
+	assert_int_equal(b->log.header->untracked_pages, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, region_bench_open, region_bench_close)
 
 int main(void)
@@ -190,6 +376,13 @@ int main(void)
 		TEST(test_marking),
 		TEST(test_marking_is_all_or_nothing),
 		TEST(test_refresh),
+		TEST(test_wanted),
+		TEST(test_beyond_the_region),
+		TEST(test_part_is_followed),
+		TEST(test_overlapping_readers),
+		TEST(test_gfns),
+		TEST(test_holes),
+		TEST(test_elsewhere),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

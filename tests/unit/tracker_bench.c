@@ -18,6 +18,11 @@ static void on_domain_gone(void *owner)
 	bench.n_domain_gone++;
 }
 
+static void on_poll(void)
+{
+	fake_loop_pass_us(bench.poll_us);
+}
+
 uint64_t bench_cookie(unsigned int i)
 {
 	return 0xc0 + i;
@@ -42,6 +47,7 @@ int bench_open(void **state)
 	fake_loop_reset();
 	fake_xen_reset();
 	fake_xen_populate(0, 16, 1);
+	xen.on_poll = on_poll;
 	bench = (struct bench){0};
 	if (guest_open(&bench.guest, FAKE_DOMID, &failure) < 0)
 		return -1;
@@ -77,15 +83,21 @@ void bench_add(unsigned int i)
 	bench.cursors[i] = region_log_generation(&bench.logs[i]);
 }
 
+void bench_add_reader(
+	unsigned int i, uint64_t subscription, struct extent pages, uint32_t period_us, int wake_fd)
+{
+	assert_int_equal(
+		tracker_add_reader(bench.tracker, bench_cookie(i), subscription, pages, period_us, wake_fd),
+		0);
+}
+
 void bench_watch(unsigned int i, uint32_t period_us)
 {
 	static const struct extent all = {0, BENCH_PAGES};
 	if (period_us == 0)
 		tracker_drop_reader(bench.tracker, bench_cookie(i));
 	else
-		assert_int_equal(tracker_add_reader(
-					 bench.tracker, bench_cookie(i), bench_cookie(i), all, period_us, -1),
-			0);
+		bench_add_reader(i, bench_cookie(i), all, period_us, -1);
 }
 
 void bench_poll(unsigned int i, uint64_t serial)
@@ -113,21 +125,25 @@ unsigned int bench_read(unsigned int i, bool dirty[BENCH_PAGES])
 	return n;
 }
 
-void bench_assert_only(unsigned int i, unsigned int page)
+void bench_assert_pages(unsigned int i, struct extent pages)
 {
 	bool dirty[BENCH_PAGES];
-	assert_int_equal(bench_read(i, dirty), 1);
-	assert_true(dirty[page]);
+	assert_int_equal(bench_read(i, dirty), pages.nr_pages);
+	for (uint64_t page = pages.first; page < extent_end(pages); page++)
+		assert_true(dirty[page]);
+}
+
+void bench_assert_only(unsigned int i, unsigned int page)
+{
+	bench_assert_pages(i, (struct extent){page, 1});
 }
 
 void bench_assert_none(unsigned int i)
 {
-	bool dirty[BENCH_PAGES];
-	assert_int_equal(bench_read(i, dirty), 0);
+	bench_assert_pages(i, (struct extent){0, 0});
 }
 
 void bench_assert_all(unsigned int i)
 {
-	bool dirty[BENCH_PAGES];
-	assert_int_equal(bench_read(i, dirty), BENCH_PAGES);
+	bench_assert_pages(i, (struct extent){0, BENCH_PAGES});
 }

@@ -25,6 +25,7 @@ struct bench {
 	uint64_t polled[BENCH_POLLS]; /* serials, in the order of their answers */
 	unsigned int n_polled;
 	unsigned int n_domain_gone;
+	uint64_t poll_us; /* what a hypercall takes */
 };
 
 extern struct bench bench;
@@ -41,6 +42,9 @@ uint64_t bench_gfn(unsigned int i, unsigned int page);
 void bench_add(unsigned int i);
 /* A reader follows all of region i from now on; with another period it replaces the one before, 0 ends it. */
 void bench_watch(unsigned int i, uint32_t period_us);
+/* A reader of some pages of region i, with a wake pipe or -1. */
+void bench_add_reader(
+	unsigned int i, uint64_t subscription, struct extent pages, uint32_t period_us, int wake_fd);
 /* Asks for a poll of all of region i. */
 void bench_poll(unsigned int i, uint64_t serial);
 /* Adds, watches, and lets the first polls pass until bits are exact. */
@@ -49,7 +53,8 @@ void bench_follow(unsigned int i, uint32_t period_us);
 /* The pages that the reader of region i has not been told of yet; their number. */
 unsigned int bench_read(unsigned int i, bool dirty[BENCH_PAGES]);
 
-/* That reader must be told of exactly this page, of none, or of all. */
+/* That reader must be told of exactly these pages, of this one, of none, or of all. */
+void bench_assert_pages(unsigned int i, struct extent pages);
 void bench_assert_only(unsigned int i, unsigned int page);
 void bench_assert_none(unsigned int i);
 void bench_assert_all(unsigned int i);

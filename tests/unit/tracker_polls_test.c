@@ -16,8 +16,7 @@ static const struct region_log_header *header(unsigned int i)
 /* As subscription 5. It is woken once at the beginning. */
 static void add_woken_reader(unsigned int i, int fd)
 {
-	static const struct extent all = {0, BENCH_PAGES};
-	assert_int_equal(tracker_add_reader(bench.tracker, bench_cookie(i), 5, all, PERIOD, fd), 0);
+	bench_add_reader(i, 5, (struct extent){0, BENCH_PAGES}, PERIOD, fd);
 	fake_loop_run_us(0);
 }
 

@@ -24,13 +24,40 @@ static void test_add(void **state)
 	bench_assert_all(0);
 	assert_int_equal(header(0)->state, REGION_LOG_IDLE);
 	assert_int_equal(header(0)->dirty_forced, BENCH_PAGES);
-	/* Again: nothing, whatever comes with it. */
+	/* Again: it stays as it is, whatever comes with it. */
 	assert_int_equal(tracker_add(bench.tracker, bench_cookie(0), bench_vram(1), -1), 0);
 	bench_assert_none(0);
 	/* Nobody watches: no call, no timer. */
 	fake_loop_run_us(60000 * MS);
 	assert_int_equal(xen.n_polls, 0);
 	assert_false(fake_loop_has_timer());
+}
+
+/* Whoever adds it again does not know its readers: they are gone, and what they followed lingers. */
+static void test_add_again(void **state)
+{
+	(void)state;
+	int fds[2];
+	char byte;
+	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+	bench_follow(0, PERIOD);
+	bench_add_reader(0, 5, (struct extent){3, 4}, PERIOD, fds[1]);
+	fake_loop_run_us(0);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	uint64_t generation = region_log_generation(&bench.logs[0]);
+	assert_int_equal(tracker_add(bench.tracker, bench_cookie(0), bench_vram(0), -1), 0);
+	assert_int_equal(read(fds[0], &byte, 1), 0);
+	xen.n_polls = 0;
+	fake_loop_run_us(10 * PERIOD);
+	assert_int_equal(xen.n_polls, 0);
+	assert_int_equal(xen.n_stops, 0);
+	assert_int_equal(header(0)->state, REGION_LOG_IDLE);
+	assert_int_equal(region_log_generation(&bench.logs[0]), generation);
+	fake_xen_write(bench_gfn(0, 7));
+	bench_watch(0, PERIOD);
+	fake_loop_run_us(PERIOD);
+	bench_assert_only(0, 7);
+	close(fds[0]);
 }
 
 static void test_mark(void **state)
@@ -352,6 +379,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	const struct CMUnitTest tests[] = {
 		TEST(test_add),
+		TEST(test_add_again),
 		TEST(test_mark),
 		TEST(test_add_needs_the_log),
 		TEST(test_unknown_region),
