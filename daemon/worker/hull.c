@@ -11,6 +11,15 @@ static uint64_t max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* The range without what none of the extents wants at its ends, for which the guest would pay. */
+static struct extent trim(const struct extent *extents, size_t n, struct extent range)
+{
+	struct extent hull = {0};
+	for (size_t i = 0; i < n; i++)
+		hull = extent_hull(hull, extent_overlap(extents[i], range));
+	return hull;
+}
+
 /* Pages in more than one extent count as often: more readers want them. */
 static uint64_t covered(const struct extent *extents, size_t n, struct extent range)
 {
@@ -42,7 +51,7 @@ struct extent hull_choose(const struct extent *extents, size_t n, uint64_t max_p
 			uint64_t pages = covered(extents, n, candidates[k]);
 			if (pages > most) {
 				most = pages;
-				best = candidates[k];
+				best = trim(extents, n, candidates[k]);
 			}
 		}
 	}
