@@ -174,7 +174,8 @@ void regions_advance_domain(struct domain *domain)
 
 /* ---- answers ---- */
 
-static void on_step_done(struct broker *broker, struct region *region, const Xenvram__Internal__Done *done,
+static void on_step_done(struct broker *broker, struct region *region,
+	Xenvram__Internal__Command__WhatCase what, const Xenvram__Internal__Done *done,
 	const struct failure *failure)
 {
 	struct task_answer answer = {.failure = failure, .warning = done->warning, .pinned = done->pinned};
@@ -188,7 +189,7 @@ static void on_step_done(struct broker *broker, struct region *region, const Xen
 	}
 	region->at_work = false;
 	/* Whether it is followed as it should be is not known then: it is attached anew at the end. */
-	if (failure)
+	if (failure && what == XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE)
 		region->attached = false;
 	if (region->dry_run && !failure) {
 		reply_created(broker, region, 0, "");
@@ -213,7 +214,7 @@ void regions_done(struct broker *broker, struct region *region, Xenvram__Interna
 	case XENVRAM__INTERNAL__COMMAND__WHAT_CHECK:
 	case XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE:
 	case XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT:
-		on_step_done(broker, region, done, failure);
+		on_step_done(broker, region, what, done, failure);
 		break;
 	case XENVRAM__INTERNAL__COMMAND__WHAT_POLL:
 		regions_answer_polls(broker, region, failure);

@@ -48,8 +48,11 @@ int guest_check_alive(struct guest *guest, struct failure *failure)
 	/* Of no pages nothing is stored, but the pointer must not be NULL, nor page-aligned. */
 	static unsigned long unaligned[2] __attribute__((aligned(2 * sizeof(unsigned long))));
 
-	if (xendevicemodel_track_dirty_vram(guest->devicemodel, guest->domid, 0, 0, &unaligned[1]) < 0)
-		return guest_failure(guest, failure, "dirty tracking cannot be stopped");
+	if (xendevicemodel_track_dirty_vram(guest->devicemodel, guest->domid, 0, 0, &unaligned[1]) == 0)
+		return 0;
+	if (errno == ESRCH)
+		return guest_failure(guest, failure, "is gone");
+	log_warning("domain %u: tracking cannot be stopped: %s", guest->domid, strerror(errno));
 	return 0;
 }
 

@@ -135,7 +135,7 @@ static int check(struct worker *worker, const Xenvram__Internal__Check *check, s
 	if (relocation_check(&worker->guest, check, failure) == 0)
 		return 0;
 	tracker_suspend(worker->tracker);
-	if (guest_check_alive(&worker->guest, &gone) < 0 && gone.status == XENVRAM__V1__STATUS__NO_DOMAIN)
+	if (guest_check_alive(&worker->guest, &gone) < 0)
 		*failure = gone;
 	return -1;
 }
