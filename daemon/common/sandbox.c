@@ -64,6 +64,7 @@ static const int broker_calls[] = {
 
 static const int worker_calls[] = {
 	SCMP_SYS(ioctl), /* privcmd */
+	SCMP_SYS(timerfd_settime),
 };
 
 static int allow(scmp_filter_ctx filter, const int *calls, size_t n_calls)

@@ -412,9 +412,21 @@ static int run(struct worker *worker, const struct role_options *options)
 	return 0;
 }
 
+/* Periods are of a few milliseconds: timers that are rounded up to the next one would be late by much. */
+static struct event_base *new_precise_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+		base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	return base;
+}
+
 int worker_main(const struct role_options *options)
 {
-	struct worker worker = {.base = event_base_new()};
+	struct worker worker = {.base = new_precise_base()};
 	int status = 1;
 
 	signal(SIGPIPE, SIG_IGN);
