@@ -3,7 +3,7 @@
 
 import protocol
 import xenvram_pb2 as pb
-from operations import ANCHOR_VRAM
+from operations import ANCHOR_VRAM, BACKING, PART
 from stage import DOMID, Violation, wait_until
 
 PIN_TYPES = {pb.UC: 0, pb.WC: 1, pb.WT: 4, pb.WP: 5, pb.WB: 6, pb.UC_MINUS: 7}
@@ -12,6 +12,57 @@ PIN_TYPES = {pb.UC: 0, pb.WC: 1, pb.WT: 4, pb.WP: 5, pb.WB: 6, pb.UC_MINUS: 7}
 def some(gfns):
     gfns = sorted(gfns)
     return f"{len(gfns)} gfns: {', '.join(hex(gfn) for gfn in gfns[:5])}"
+
+
+def live(region):
+    """The pages that were not destroyed."""
+    return [i for run in region.extents for i in range(run.first, run.first + run.nr_pages)]
+
+
+def home_of(region):
+    """Where its pages were born."""
+    return BACKING if region.adopted else region.backing_gfn
+
+
+def read_map(stage, region):
+    """Its worker may be on its way."""
+    runs = []
+
+    def is_read():
+        try:
+            runs[:] = stage.client.map(region.cookie)
+            return True
+        except protocol.Failed as failed:
+            if failed.status != pb.RETRY:
+                raise
+            return False
+
+    wait_until(is_read, "the region is mapped")
+    return runs
+
+
+def check_map(stage, region, found):
+    """Is each page where MapRegion says?"""
+    bases = {pb.AT_VRAM: region.vram_gfn, pb.AT_BACKING: region.backing_gfn, pb.AT_OLD_VRAM: region.old_vram_gfn}
+    seen = []
+    stage.view.clear_faults()
+    for first, nr_pages, place, gfn in read_map(stage, region):
+        if place not in bases or bases[place] + first != gfn:
+            raise Violation(f"the map has pages from {first} on at {pb.PagePlace.Name(place)}, {gfn:#x}")
+        for i in range(nr_pages):
+            seen.append(first + i)
+            if found.get(gfn + i) != stage.home[home_of(region) + first + i]:
+                raise Violation(f"page {first + i} is not at {gfn + i:#x}, where the map has it")
+    if seen != live(region):
+        raise Violation("the map has other pages than the listing")
+
+
+def place_of(region, page, found, frame):
+    """Of a stuck region pages may be at any of its places."""
+    places = [region.vram_gfn, region.old_vram_gfn] if region.between else [region.vram_gfn]
+    if region.state != pb.ACTIVE:
+        places = [place for place in places if found.get(place + page) == frame]
+    return places[0] + page if places else home_of(region) + page
 
 
 def check_pages(stage, regions):
@@ -23,29 +74,35 @@ def check_pages(stage, regions):
         raise Violation(f"{len(found)} pages, of {len(stage.home)}; lost are those that were at {some(at)}")
     expected = dict(stage.home)
     for region in regions:
-        if region.adopted:
-            continue
-        for i in range(region.nr_pages):
-            vram, backing = region.vram_gfn + i, region.backing_gfn + i
-            if region.state == pb.ACTIVE or found.get(vram) == stage.home[backing]:
-                expected[vram] = expected.pop(backing)
+        for page in live(region):
+            home = home_of(region) + page
+            expected[place_of(region, page, found, stage.home[home])] = expected.pop(home)
+        check_map(stage, region, found)
     wrong = {gfn for gfn in set(expected) | set(found) if expected.get(gfn) != found.get(gfn)}
     if wrong:
         states = [pb.RegionState.Name(region.state) for region in regions]
         raise Violation(f"pages are not where regions {states} have them, {some(wrong)}")
 
 
-def pin_of(region):
-    return region.vram_gfn, region.vram_gfn + region.nr_pages - 1
+def pins_of(region):
+    return [(region.vram_gfn + r.first, region.vram_gfn + r.first + r.nr_pages - 1) for r in region.extents]
+
+
+def is_in(pin, region):
+    places = [region.vram_gfn, region.old_vram_gfn] if region.between else [region.vram_gfn]
+    return any(place <= pin[0] and pin[1] < place + region.nr_pages for place in places)
 
 
 def check_pins(stage, regions):
-    """A stuck region may have lost its pin."""
-    expected = {pin_of(region): PIN_TYPES[region.cache_attr] for region in regions if region.pinned}
+    """All that are said to be, and no others; of a region that is stuck, or was refused some, no others."""
+    expected = {pin: PIN_TYPES[r.cache_attr] for r in regions if r.pinned for pin in pins_of(r)}
     found = stage.view.pins(DOMID)
     for region in regions:
-        if region.state == pb.REGION_STUCK and pin_of(region) not in found:
-            expected.pop(pin_of(region), None)
+        if region.state == pb.REGION_STUCK:
+            expected = {pin: kind for pin, kind in expected.items() if not is_in(pin, region)}
+            found = {pin: kind for pin, kind in found.items() if not is_in(pin, region)}
+        elif not region.pinned:
+            found = {pin: kind for pin, kind in found.items() if pin not in pins_of(region)}
     if found != expected:
         raise Violation(f"pinned is {found}, the regions say {expected}")
 
@@ -77,6 +134,10 @@ def check_answer(name, message, cookie, reply, regions):
             good = not listed
         else:
             good = states == [pb.ACTIVE] and listed[0].cookie == reply.create_region.cookie
+    elif name == "move_region" and reply.status == pb.OK:
+        good = states == [pb.ACTIVE] and listed[0].vram_gfn == message.vram_gfn
+    elif name == "destroy_region" and reply.status == pb.OK and message and message.nr_pages:
+        good = states == [pb.ACTIVE] and not set(PART) & set(live(listed[0]))
     elif reply.status == pb.OK:
         good = not listed
     else:

@@ -9,6 +9,9 @@ from stage import DOMID, Violation
 
 # More than one chunk of a relocation.
 VRAM, BACKING, NR_PAGES = 0xF0000, 200, 300
+NEW_VRAM = 0xD0000
+# Of it, with something on both sides.
+PART = range(5, 285)
 # A region that is there all the time: its domain's worker is, too, and tracks.
 ANCHOR_VRAM, ANCHOR_BACKING = 0xE0000, 100
 
@@ -50,18 +53,52 @@ def _adopted(stage):
     return stage.client.create(DOMID, BACKING, 0, NR_PAGES, adopt=True).cookie
 
 
-def _stuck(stage):
-    """Half of it at vram: the second chunk could not be moved back."""
-    cookie = _created(stage)
+def _must_stick(function, stage, *arguments, **more):
+    """Relocations fail, from the second on."""
     stage.view.fault("relocate", DOMID, 2, errno.ENOMEM, lasting=True)
     try:
-        stage.client.destroy(cookie)
-        raise Violation("destroyed, although pages cannot be moved back")
+        function(*arguments, **more)
+        raise Violation("done, although pages cannot be moved")
     except protocol.Failed as failed:
         if failed.status != pb.STUCK:
             raise Violation(f"pages cannot be moved back, and the answer is {failed}") from None
     finally:
         stage.view.clear_faults()
+
+
+def _stuck(stage):
+    """Half of it at vram: the second chunk could not be moved back."""
+    cookie = _created(stage)
+    _must_stick(stage.client.destroy, stage, cookie)
+    return cookie
+
+
+def _move(cookie):
+    return "move_region", pb.MoveRegion(cookie=cookie, vram_gfn=NEW_VRAM)
+
+
+def _part(cookie):
+    return "destroy_region", pb.DestroyRegion(cookie=cookie, first_page=PART.start, nr_pages=len(PART))
+
+
+def _in_pieces(stage):
+    """Whose memory type has to be pinned."""
+    cookie = stage.client.create(DOMID, VRAM, BACKING, NR_PAGES, cache_attr=pb.WC, require_cache_attr=True).cookie
+    stage.client.destroy(cookie, first_page=2, nr_pages=2)
+    stage.client.destroy(cookie, first_page=290, nr_pages=3)
+    return cookie
+
+
+def _stuck_move(stage):
+    """Half of it at each of two places."""
+    cookie = _created(stage)
+    _must_stick(stage.client.move, stage, cookie, NEW_VRAM)
+    return cookie
+
+
+def _stuck_part(stage):
+    cookie = _in_pieces(stage)
+    _must_stick(stage.client.destroy, stage, cookie, first_page=PART.start, nr_pages=len(PART))
     return cookie
 
 
@@ -75,4 +112,14 @@ OPERATIONS = [
     Operation("destroy-last", _destroy, _created, anchored=False),
     Operation("destroy-adopted", _destroy, _adopted),
     Operation("destroy-stuck", _destroy, _stuck),
+    Operation("move", _move, _created),
+    Operation("move-pieces", _move, _in_pieces),
+    Operation("move-stuck", _move, _stuck_move),
+    Operation("destroy-stuck-move", _destroy, _stuck_move),
+    Operation("part", _part, _created),
+    Operation("part-pieces", _part, _in_pieces, anchored=False),
+    Operation("part-adopted", _part, _adopted),
+    Operation("part-stuck", _part, _stuck_part),
+    Operation("destroy-stuck-part", _destroy, _stuck_part),
+    Operation("destroy-pieces", _destroy, _in_pieces),
 ]
