@@ -42,19 +42,33 @@ static int check_cache_attr(Xenvram__V1__CacheAttr cache_attr, struct failure *f
 	return 0;
 }
 
+static int check_apart(const char *name, uint64_t first, const char *other_name, uint64_t other_first,
+	uint64_t nr_pages, struct failure *failure)
+{
+	if (first < other_first + nr_pages && other_first < first + nr_pages)
+		return failure_set(failure, INVALID, EINVAL,
+			"%s 0x%" PRIx64 " and %s 0x%" PRIx64 " overlap within %" PRIu64 " pages", name, first,
+			other_name, other_first, nr_pages);
+	return 0;
+}
+
+/* As many as one range can be tracked of. */
+static int check_nr_pages(uint64_t nr_pages, struct failure *failure)
+{
+	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES)
+		return failure_set(failure, INVALID, EINVAL, "nr_pages %" PRIu64 " is not in 1..%llu",
+			nr_pages, MAX_REGION_PAGES);
+	return 0;
+}
+
 static int check_backing(const Xenvram__V1__CreateRegion *create, struct failure *failure)
 {
 	uint64_t nr_pages = create->nr_pages;
 
 	if (check_range("backing_gfn", create->backing_gfn, nr_pages, failure) < 0)
 		return -1;
-	if (create->vram_gfn < create->backing_gfn + nr_pages &&
-		create->backing_gfn < create->vram_gfn + nr_pages)
-		return failure_set(failure, INVALID, EINVAL,
-			"vram_gfn 0x%" PRIx64 " and backing_gfn 0x%" PRIx64 " overlap within %" PRIu64
-			" pages",
-			create->vram_gfn, create->backing_gfn, nr_pages);
-	return 0;
+	return check_apart(
+		"vram_gfn", create->vram_gfn, "backing_gfn", create->backing_gfn, nr_pages, failure);
 }
 
 static int check_no_backing(const Xenvram__V1__CreateRegion *create, struct failure *failure)
@@ -71,16 +85,23 @@ static int check_create_region(const Xenvram__V1__CreateRegion *create, struct f
 {
 	uint64_t nr_pages = create->nr_pages;
 
-	if (check_domid(create->domid, failure) < 0)
+	if (check_domid(create->domid, failure) < 0 || check_nr_pages(nr_pages, failure) < 0)
 		return -1;
-	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES)
-		return failure_set(failure, INVALID, EINVAL, "nr_pages %" PRIu64 " is not in 1..%llu",
-			nr_pages, MAX_REGION_PAGES);
 	if (check_range("vram_gfn", create->vram_gfn, nr_pages, failure) < 0)
 		return -1;
 	if (create->adopt ? check_no_backing(create, failure) < 0 : check_backing(create, failure) < 0)
 		return -1;
 	return check_cache_attr(create->cache_attr, failure);
+}
+
+static int check_move_ram(const Xenvram__V1__MoveRam *move, struct failure *failure)
+{
+	if (check_domid(move->domid, failure) < 0 || check_nr_pages(move->nr_pages, failure) < 0 ||
+		check_range("source_gfn", move->source_gfn, move->nr_pages, failure) < 0 ||
+		check_range("destination_gfn", move->destination_gfn, move->nr_pages, failure) < 0)
+		return -1;
+	return check_apart("source_gfn", move->source_gfn, "destination_gfn", move->destination_gfn,
+		move->nr_pages, failure);
 }
 
 /* A pin may be longer than any region, and lie where there are no pages. */
@@ -206,6 +227,8 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 		return check_move_region(request->move_region, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_MAP_REGION:
 		return check_cookie(request->map_region->cookie, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_MOVE_RAM:
+		return check_move_ram(request->move_ram, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR:
 		return check_pin_cacheattr(request->pin_cacheattr, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR:

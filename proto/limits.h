@@ -35,6 +35,9 @@
 #define MAX_PINS_PER_DOMAIN 64u
 /* On the host, beside those of regions; also their slots in the journal. */
 #define MAX_RAW_PINS 1024u
+/* Moves outside of regions under way; on the host also their slots in the journal. */
+#define MAX_RAW_MOVES_PER_DOMAIN 4u
+#define MAX_RAW_MOVES            64u
 
 #define MAX_CONNECTIONS 512u
 /* Left free for root, so that others cannot lock an administrator out. */

@@ -403,6 +403,31 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
 
 /* ---- raw calls: one thing done to a domain, outside of regions ---- */
 
+#define XENVRAM_MOVE_FORCE 1u /* pages at the destination are dropped, for good; for administrators */
+
+/*
+ * Moves nr_pages pages of a domain from source_gfn on to destination_gfn, and nothing else: nothing is
+ * pinned, followed, or remembered. Every source page must be populated and every destination page a hole, for
+ * the hypervisor would silently free a page that is there. The ranges do not overlap each other, nor any
+ * region's vram or backing, but for one case: when the source is all of the backing of an active region,
+ * whose pages are elsewhere, the guest has moved its framebuffer, and this is xenvram_move_region() to
+ * destination_gfn.
+ *
+ * When it fails in the middle, the pages that have moved are moved back. Nothing has changed then, unless the
+ * reason says which pages, counted from 0, are at the destination because they could not be moved back. Also
+ * when a part of the service dies: but with EAGAIN that may still be under way.
+ *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; a flag that is
+ *           none; or a domain of a kind that has no device model (PV)
+ *   ESRCH   no such domain
+ *   ENXIO   a page of the source is not populated
+ *   EEXIST  a page of the destination is, and XENVRAM_MOVE_FORCE is not given
+ *   EBUSY   a range overlaps a region, or another move under way; or pages are left at the destination
+ *   EDQUOT  too many moves of the domain or the host are under way
+ *   EPERM   XENVRAM_MOVE_FORCE, from a connection that acts for one domain alone
+ */
+int xenvram_move_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
+	uint64_t nr_pages, uint32_t flags);
+
 /*
  * Pins the memory type of nr_pages gfns of a domain from first_gfn on, populated or not. A guest's own choice
  * of memory type then has no effect there. A region's vram has a pin of its own, and cannot be pinned so.

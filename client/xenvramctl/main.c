@@ -31,6 +31,14 @@ static const struct command commands[] = {
 		"  --vram-gfn G          where the pages go: holes\n", command_move},
 	{"map", "COOKIE", "Find out where each page of a region is, above all of a stuck one.", "",
 		command_map},
+	{"move-ram", "--domid D --from G --to H --pages N",
+		"Move N pages of domain D from gfn G to gfn H, outside of regions.",
+		"  --domid D             the domain, HVM or PVH\n"
+		"  --from G              where they are: N populated pages\n"
+		"  --to H                where they go: N holes\n"
+		"  --pages N             of 4 KiB, at most 262144\n"
+		"  --force               drop the pages that are at H, for good\n",
+		command_move_ram},
 	{"pin", "--domid D --gfn G --pages N [--cache-attr TYPE]",
 		"Pin the memory type of N gfns of domain D from G on, which are no region's vram.",
 		"  --domid D             the domain, HVM or PVH\n"

@@ -41,6 +41,7 @@ int broker_main(const struct role_options *options)
 	signal(SIGHUP, SIG_IGN);
 	settings_init(&broker.settings);
 	pins_init(&broker.pins);
+	moves_init(&broker.moves);
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();
@@ -52,6 +53,7 @@ int broker_main(const struct role_options *options)
 	connections_free_all(&broker);
 	region_table_deinit(&broker.regions);
 	pins_deinit(&broker.pins);
+	moves_deinit(&broker.moves);
 	domain_free_all(&broker);
 	governor_deinit(&broker);
 	audit_deinit(&broker);

@@ -13,6 +13,7 @@
 
 #include "daemon/broker/audit.h"
 #include "daemon/broker/bucket.h"
+#include "daemon/broker/moves.h"
 #include "daemon/broker/pins.h"
 #include "daemon/broker/region_table.h"
 #include "daemon/common/channel.h"
@@ -68,6 +69,7 @@ struct broker {
 	unsigned int n_listening;
 	struct region_table regions;
 	struct pins pins;
+	struct moves moves;
 	struct governor governor;
 	LIST_HEAD(, domain) domains;
 	LIST_HEAD(, connection) connections;

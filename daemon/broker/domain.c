@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/broker/governor.h"
+#include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/supervisor_link.h"
@@ -16,7 +17,8 @@
 struct command {
 	TAILQ_ENTRY(command) link; /* domain::commands */
 	uint64_t serial;
-	uint64_t cookie; /* of the region, or the id of what else it is about */
+	enum command_target target;
+	uint64_t id; /* of the target; a region's is its cookie */
 	Xenvram__Internal__Command__WhatCase what;
 	struct asker asker; /* answered when this is, if anybody */
 };
@@ -77,7 +79,7 @@ static bool is_used(const struct domain *domain)
 {
 	const struct broker *broker = domain->broker;
 	return region_table_count(&broker->regions, domain->domid) > 0 ||
-	       pins_count(&broker->pins, domain->domid) > 0;
+	       pins_count(&broker->pins, domain->domid) > 0 || moves_count(&broker->moves, domain->domid) > 0;
 }
 
 void domain_release(struct domain *domain)
@@ -96,8 +98,8 @@ void domain_free_all(struct broker *broker)
 
 /* ---- the worker ---- */
 
-static void send_command(struct domain *domain, uint64_t cookie, Xenvram__Internal__Command *command, int fd,
-	const struct asker *asker)
+static void send_command(struct domain *domain, enum command_target target, uint64_t id,
+	Xenvram__Internal__Command *command, int fd, const struct asker *asker)
 {
 	struct command *pending = malloc(sizeof(*pending));
 	if (!pending) {
@@ -109,7 +111,8 @@ static void send_command(struct domain *domain, uint64_t cookie, Xenvram__Intern
 	command->serial = ++domain->last_serial;
 	*pending = (struct command){
 		.serial = command->serial,
-		.cookie = cookie,
+		.target = target,
+		.id = id,
 		.what = command->what_case,
 		.asker = asker ? *asker : (struct asker){0},
 	};
@@ -121,12 +124,13 @@ static void send_command(struct domain *domain, uint64_t cookie, Xenvram__Intern
 void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
 	const struct asker *asker)
 {
-	send_command(domain, region ? region->record.cookie : 0, command, fd, asker);
+	send_command(domain, COMMAND_REGION, region ? region->record.cookie : 0, command, fd, asker);
 }
 
-void domain_command_of(struct domain *domain, uint64_t id, Xenvram__Internal__Command *command)
+void domain_command_of(
+	struct domain *domain, enum command_target target, uint64_t id, Xenvram__Internal__Command *command)
 {
-	send_command(domain, id, command, -1, NULL);
+	send_command(domain, target, id, command, -1, NULL);
 }
 
 int domain_admit_command(const struct domain *domain, struct failure *failure)
@@ -136,6 +140,16 @@ int domain_admit_command(const struct domain *domain, struct failure *failure)
 	return failure_set(failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
 		"the worker of domain %u has %u commands to do, at most %u are allowed; ask again",
 		domain->domid, domain->n_commands, MAX_COMMANDS_PER_DOMAIN);
+}
+
+static void region_done(
+	struct broker *broker, const struct command *command, const Xenvram__Internal__Done *done)
+{
+	struct region *region = region_table_find(&broker->regions, command->id);
+	if (region)
+		regions_done(broker, region, command->what, &command->asker, done);
+	else
+		regions_command_lost(broker, &command->asker, command->what);
 }
 
 static void done(struct domain *domain, const Xenvram__Internal__Done *done)
@@ -154,16 +168,17 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	TAILQ_REMOVE(&domain->commands, command, link);
 	domain->n_commands--;
 	free(command);
-	if (answered.what == XENVRAM__INTERNAL__COMMAND__WHAT_PIN ||
-		answered.what == XENVRAM__INTERNAL__COMMAND__WHAT_UNPIN) {
-		raw_pins_done(domain->broker, answered.cookie, done);
-		return;
+	switch (answered.target) {
+	case COMMAND_PIN:
+		raw_pins_done(domain->broker, answered.id, done);
+		break;
+	case COMMAND_MOVE:
+		raw_moves_done(domain->broker, answered.id, done);
+		break;
+	case COMMAND_REGION:
+		region_done(domain->broker, &answered, done);
+		break;
 	}
-	struct region *region = region_table_find(&domain->broker->regions, answered.cookie);
-	if (region)
-		regions_done(domain->broker, region, answered.what, &answered.asker, done);
-	else
-		regions_command_lost(domain->broker, &answered.asker, answered.what);
 }
 
 static void on_packet(void *owner, struct frame *frame)
@@ -192,6 +207,7 @@ static void on_close(void *owner, int error)
 	drop_commands(domain);
 	regions_worker_lost(domain);
 	raw_pins_worker_lost(domain);
+	raw_moves_worker_lost(domain);
 }
 
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
@@ -211,6 +227,7 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 	domain->held = true;
 	regions_advance_domain(domain);
 	raw_pins_advance_domain(domain);
+	raw_moves_advance_domain(domain);
 	domain->held = false;
 	domain_release(domain);
 }

@@ -30,8 +30,11 @@ int domain_admit_command(const struct domain *domain, struct failure *failure);
 void domain_command(struct domain *domain, struct region *region, Xenvram__Internal__Command *command, int fd,
 	const struct asker *asker);
 
-/* The same of a command about a pin; the answer comes to raw_pins_done, a worker's death to
- * raw_pins_worker_lost. */
-void domain_command_of(struct domain *domain, uint64_t id, Xenvram__Internal__Command *command);
+/* What else a command can be about. */
+enum command_target { COMMAND_REGION, COMMAND_PIN, COMMAND_MOVE };
+
+/* The same about a pin or a move, by its id; the answer comes to raw_pins_done or raw_moves_done. */
+void domain_command_of(
+	struct domain *domain, enum command_target target, uint64_t id, Xenvram__Internal__Command *command);
 
 #endif

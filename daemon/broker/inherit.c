@@ -7,7 +7,9 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/journal.h"
 #include "daemon/broker/listening.h"
+#include "daemon/broker/move_journal.h"
 #include "daemon/broker/pin_journal.h"
+#include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/subscription.h"
@@ -44,6 +46,21 @@ static void read_pins(struct broker *broker)
 	}
 }
 
+static void read_moves(struct broker *broker)
+{
+	for (unsigned int slot = 0; slot < MAX_RAW_MOVES; slot++) {
+		struct move_record record;
+		int n = move_journal_read(broker->journal_fd, slot, &record);
+		if (n > 0)
+			raw_moves_inherit(broker, &record, slot);
+		else if (n < 0)
+			log_error(
+				"slot %u for moves of the journal is passed over: %s", slot, strerror(errno));
+		if (n < 0 && errno == ENOTSUP)
+			moves_reserve(&broker->moves, slot);
+	}
+}
+
 void inherit_start(struct broker *broker, struct frame *frame)
 {
 	broker->journal_fd = frame_take_fd(frame, 0);
@@ -51,6 +68,7 @@ void inherit_start(struct broker *broker, struct frame *frame)
 		listening_add(broker, frame_take_fd(frame, i));
 	read_journal(broker);
 	read_pins(broker);
+	read_moves(broker);
 }
 
 static void take_id(struct broker *broker, uint64_t id)

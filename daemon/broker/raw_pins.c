@@ -72,7 +72,7 @@ static void send_command(struct pin *pin)
 							     : XENVRAM__INTERNAL__COMMAND__WHAT_UNPIN;
 	command.pin = &packed; /* one arm of the union, whichever it is */
 	pin->at_work = true;
-	domain_command_of(pin->domain, pin->id, &command);
+	domain_command_of(pin->domain, COMMAND_PIN, pin->id, &command);
 }
 
 /* Sends the worker what is to be done, if it is there; what is to be done is in the journal first. */

@@ -10,6 +10,7 @@
 #include "daemon/broker/domain.h"
 #include "daemon/broker/journal.h"
 #include "daemon/broker/policy.h"
+#include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
@@ -87,7 +88,8 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
 	task_begin_creation(&task, &record);
 	if (region_table_admit(&broker->regions, &record, &failure) < 0 ||
-		pins_admit_region(&broker->pins, &record, record.vram_gfn, &failure) < 0) {
+		pins_admit_region(&broker->pins, &record, record.vram_gfn, &failure) < 0 ||
+		moves_admit_region(&broker->moves, &record, record.vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -185,7 +187,8 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 		(region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&
 			region_table_admit_move(
 				&broker->regions, &region->record, request->vram_gfn, &failure) < 0) ||
-		pins_admit_region(&broker->pins, &region->record, request->vram_gfn, &failure) < 0) {
+		pins_admit_region(&broker->pins, &region->record, request->vram_gfn, &failure) < 0 ||
+		moves_admit_region(&broker->moves, &region->record, request->vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -253,6 +256,7 @@ static void remove_strangers(struct broker *broker, const struct domain *domain,
 			fail_and_remove(broker, region, &failure);
 	}
 	raw_pins_domain_gone(broker, domid, uuid, true, &failure);
+	raw_moves_domain_gone(broker, domid, uuid, true, &failure);
 }
 
 void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd)
@@ -294,6 +298,7 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 		regions_end_task(broker, region);
 	}
 	raw_pins_open_failed(broker, domid, &failure);
+	raw_moves_open_failed(broker, domid, &failure);
 }
 
 void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
@@ -310,6 +315,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 			fail_and_remove(broker, region, &failure);
 	}
 	raw_pins_domain_gone(broker, domid, uuid, false, &failure);
+	raw_moves_domain_gone(broker, domid, uuid, false, &failure);
 }
 
 void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot)

@@ -30,7 +30,8 @@ static int relocate(struct guest *guest, uint64_t source, uint64_t destination, 
 
 static int shift_at_once(struct guest *guest, const Xenvram__Internal__Shift *shift, struct failure *failure)
 {
-	if (pages_expect(guest, "destination", shift->to_gfn, shift->nr_pages, false, failure) < 0)
+	if (!shift->force &&
+		pages_expect(guest, "destination", shift->to_gfn, shift->nr_pages, false, failure) < 0)
 		return -1;
 	if (relocate(guest, shift->from_gfn[0], shift->to_gfn, shift->nr_pages) < 0)
 		return guest_failure(guest, failure, "cannot move the pages into place");

@@ -268,6 +268,12 @@ class Client(Connection):
     def unsubscribe(self, subscription):
         return self.call("unsubscribe", pb.Unsubscribe(subscription=subscription.id))
 
+    def move_ram(self, domid, source_gfn, destination_gfn, nr_pages, force=False, timeout=20):
+        request = pb.MoveRam(
+            domid=domid, source_gfn=source_gfn, destination_gfn=destination_gfn, nr_pages=nr_pages, force=force
+        )
+        return self.call("move_ram", request, timeout)
+
     def pin(self, domid, first_gfn, nr_pages, cache_attr=pb.WB):
         request = pb.PinCacheattr(domid=domid, first_gfn=first_gfn, nr_pages=nr_pages, cache_attr=cache_attr)
         return self.call("pin_cacheattr", request)

@@ -393,6 +393,46 @@ static void test_pins(void **state)
 	assert_refused(&pinning, EINVAL, "cache_attr");
 }
 
+static void test_move_ram(void **state)
+{
+	(void)state;
+	Xenvram__V1__MoveRam move = XENVRAM__V1__MOVE_RAM__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	static const struct {
+		uint32_t domid;
+		uint64_t source, destination, nr_pages;
+		const char *what; /* NULL: good */
+	} cases[] = {
+		{7, 0x100, 0x200, 0x100, NULL},
+		{7, 0x200, 0x100, 0x100, NULL},
+		{MAX_DOMID, 0, MAX_GFN - 1, 1, NULL},
+		{7, 0, MAX_REGION_PAGES, MAX_REGION_PAGES, NULL},
+		{MAX_DOMID + 1, 0x100, 0x200, 1, "domid"},
+		{7, 0x100, 0x200, 0, "nr_pages"},
+		{7, 0x100, 0x1000000, MAX_REGION_PAGES + 1, "nr_pages"},
+		{7, 0x100, 0x1ff, 0x100, "overlap"},
+		{7, 0x1ff, 0x100, 0x100, "overlap"},
+		{7, 0x100, 0x100, 1, "overlap"},
+		{7, MAX_GFN, 0x100, 1, "source_gfn"},
+		{7, UINT64_MAX, 0x100, 2, "source_gfn"},
+		{7, 0x100, MAX_GFN - 1, 2, "destination_gfn"},
+	};
+
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MOVE_RAM;
+	request.move_ram = &move;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		move.domid = cases[i].domid;
+		move.source_gfn = cases[i].source;
+		move.destination_gfn = cases[i].destination;
+		move.nr_pages = cases[i].nr_pages;
+		if (cases[i].what)
+			assert_refused(&request, EINVAL, cases[i].what);
+		else
+			assert_accepted(&request);
+	}
+}
+
 static void test_client_name(void **state)
 {
 	(void)state;
@@ -515,6 +555,7 @@ int main(void)
 		cmocka_unit_test(test_move_region),
 		cmocka_unit_test(test_listing),
 		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_move_ram),
 		cmocka_unit_test(test_client_name),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_absent_and_unknown_operations),

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is to be done next for a move (moves.h). */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/broker/moves.h"
+
+/* Runs of pages that a reason for a failure names. */
+#define MAX_NAMED_RUNS 4u
+
+static void fail(struct move *move, const struct failure *failure)
+{
+	/* The first reason is the one that counts. */
+	if (!move->failed)
+		move->failure = *failure;
+	move->failed = true;
+}
+
+static void end(struct move *move, const struct failure *failure)
+{
+	fail(move, failure);
+	move->stage = MOVE_END;
+}
+
+/* Everything below `end` may have moved. */
+static void go_back(struct move *move, uint64_t end, const struct failure *failure)
+{
+	fail(move, failure);
+	move->stage = MOVE_BACK;
+	move->frontier = end;
+}
+
+void move_begin_inherited(struct move *move)
+{
+	struct failure failure;
+	failure_set(
+		&failure, XENVRAM__V1__STATUS__RETRY, EAGAIN, "the service was restarted during the move");
+	go_back(move, move->record.nr_pages, &failure);
+}
+
+struct extent move_chunk(const struct move *move)
+{
+	uint64_t left = move->stage == MOVE_BACK ? move->frontier : move->record.nr_pages - move->frontier;
+	uint64_t n = left < CHUNK_PAGES ? left : CHUNK_PAGES;
+	return (struct extent){move->stage == MOVE_BACK ? move->frontier - n : move->frontier, n};
+}
+
+bool move_is_journaled(const struct move *move)
+{
+	return move->stage != MOVE_CHECK && move->stage != MOVE_END;
+}
+
+void move_call_off(struct move *move, const struct failure *failure)
+{
+	end(move, failure);
+}
+
+void move_resume(struct move *move, const struct failure *lost)
+{
+	bool was_at_work = move->at_work;
+
+	move->at_work = false;
+	if (was_at_work && move->stage == MOVE_SHIFT)
+		go_back(move, extent_end(move_chunk(move)), lost);
+}
+
+/* ---- answers ---- */
+
+static void on_shifted(struct move *move, const struct failure *failure)
+{
+	uint64_t end = extent_end(move_chunk(move));
+
+	if (failure) {
+		go_back(move, end, failure);
+		return;
+	}
+	move->frontier = end;
+	if (end == move->record.nr_pages)
+		move->stage = MOVE_SETTLE;
+}
+
+static void on_back(struct move *move, const Xenvram__Internal__Done *done, const struct failure *failure)
+{
+	struct extent chunk = move_chunk(move);
+
+	/* Where its pages are is not known then: the map may tell. */
+	if (failure || !done->shifted) {
+		move->n_stuck += chunk.nr_pages;
+		move->stuck_error = failure ? failure->os_error : EPROTO;
+	} else if (done->shifted->n_stuck > 0) {
+		move->n_stuck += done->shifted->n_stuck;
+		move->stuck_error = done->shifted->os_error ? done->shifted->os_error : EBUSY;
+	}
+	move->frontier = chunk.first;
+	if (move->frontier == 0)
+		move->stage = move->n_stuck > 0 ? MOVE_MAP : MOVE_SETTLE;
+}
+
+/* The runs of pages that are at the destination, as far as there is room for them. */
+static void name_runs(const Xenvram__Internal__Done *done, char *text, size_t size)
+{
+	unsigned int n_runs = 0;
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < done->n_map; i++) {
+		const Xenvram__V1__MappedRun *run = done->map[i];
+		/* To the worker, which maps as for a region, the destination is the vram. */
+		if (run->place != XENVRAM__V1__PAGE_PLACE__AT_VRAM || n_runs++ >= MAX_NAMED_RUNS)
+			continue;
+		used += snprintf(text + used, size - used, "%s%" PRIu64 " to %" PRIu64, used ? ", " : "",
+			run->first, run->first + run->nr_pages - 1);
+	}
+	if (n_runs > MAX_NAMED_RUNS)
+		snprintf(text + used, size - used, ", and %u more runs", n_runs - MAX_NAMED_RUNS);
+}
+
+static void on_mapped(struct move *move, const Xenvram__Internal__Done *done, const struct failure *failure)
+{
+	struct failure stuck;
+	char runs[128];
+
+	move->stage = MOVE_SETTLE;
+	if (!failure)
+		name_runs(done, runs, sizeof(runs));
+	failure_set(&stuck, XENVRAM__V1__STATUS__STUCK, EBUSY,
+		"%.100s; moving back failed (%s): of %" PRIu64 " pages, counted from 0, %s%s",
+		move->failure.text, strerror(move->stuck_error), move->record.nr_pages,
+		failure   ? "where they are cannot be told"
+		: runs[0] ? runs
+			  : "none",
+		failure ? "" : " are at the destination, the others at the source");
+	move->failure = stuck;
+}
+
+void move_answered(struct move *move, const Xenvram__Internal__Done *done, const struct failure *failure)
+{
+	move->at_work = false;
+	if (failure && failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
+		move->failed = false;
+		end(move, failure);
+		return;
+	}
+	switch (move->stage) {
+	case MOVE_CHECK:
+	case MOVE_LOOSEN:
+		if (failure)
+			end(move, failure);
+		else
+			move->stage++;
+		break;
+	case MOVE_SHIFT:
+		on_shifted(move, failure);
+		break;
+	case MOVE_BACK:
+		on_back(move, done, failure);
+		break;
+	case MOVE_MAP:
+		on_mapped(move, done, failure);
+		break;
+	case MOVE_SETTLE:
+		/* Nothing is followed any more than it was: what is read next is fresh. */
+		move->stage = MOVE_END;
+		break;
+	case MOVE_END:
+		break;
+	}
+}

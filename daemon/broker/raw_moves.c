@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/broker/raw_moves.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/broker/connection.h"
+#include "daemon/broker/domain.h"
+#include "daemon/broker/move_journal.h"
+#include "daemon/broker/policy.h"
+#include "daemon/broker/regions.h"
+#include "daemon/common/list.h"
+#include "daemon/common/log.h"
+
+typedef Xenvram__Internal__Command Command;
+
+/* ---- the end of a move ---- */
+
+static void forget(struct broker *broker, struct move *move)
+{
+	struct domain *domain = move->domain;
+	if (move->journaled && move_journal_erase(broker->journal_fd, move->slot) < 0)
+		log_error("a move from gfn 0x%" PRIx64 " cannot be erased from the journal: %s",
+			move->record.source, strerror(errno));
+	moves_remove(&broker->moves, move);
+	domain_release(domain);
+}
+
+static void finish(struct broker *broker, struct move *move)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	struct asker asker = move->asker;
+	bool failed = move->failed;
+	struct failure failure = move->failure;
+
+	/* Who asked is told, and in the audit trail. */
+	if (asker.connection == 0)
+		log_warning("domain %u: a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64
+			    ": %s",
+			move->record.domid, move->record.nr_pages, move->record.source,
+			move->record.destination, failed ? failure.text : "done");
+	forget(broker, move);
+	if (failed)
+		asker_fail(broker, &asker, &failure);
+	else
+		asker_reply(broker, &asker, &reply, NULL, 0);
+}
+
+static void end(struct broker *broker, struct move *move, const struct failure *failure)
+{
+	move->failed = true;
+	move->failure = *failure;
+	finish(broker, move);
+}
+
+/* ---- steps ---- */
+
+static void send_check(struct move *move)
+{
+	const struct move_record *record = &move->record;
+	Xenvram__Internal__Range ranges[2];
+	Xenvram__Internal__Expectation expected[2], *pointers[2] = {&expected[0], &expected[1]};
+	Xenvram__Internal__Check check = XENVRAM__INTERNAL__CHECK__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		xenvram__internal__range__init(&ranges[i]);
+		ranges[i].first_gfn = i == 0 ? record->source : record->destination;
+		ranges[i].nr_pages = record->nr_pages;
+		xenvram__internal__expectation__init(&expected[i]);
+		expected[i].name = (char *)(i == 0 ? "source" : "destination");
+		expected[i].range = &ranges[i];
+		expected[i].populated = i == 0;
+	}
+	/* By force, whatever is at the destination is dropped. */
+	check.n_expected = record->force ? 1 : 2;
+	check.expected = pointers;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_CHECK;
+	command.check = &check;
+	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
+}
+
+static void send_stop_tracking(struct move *move)
+{
+	Xenvram__Internal__Arrange arrange = XENVRAM__INTERNAL__ARRANGE__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+	arrange.tracking = XENVRAM__INTERNAL__TRACKING__STOPS;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE;
+	command.arrange = &arrange;
+	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
+}
+
+static void send_shift(struct move *move)
+{
+	const struct move_record *record = &move->record;
+	struct extent chunk = move_chunk(move);
+	bool goes_back = move->stage == MOVE_BACK;
+	uint64_t source = record->source + chunk.first, destination = record->destination + chunk.first;
+	Xenvram__Internal__Shift shift = XENVRAM__INTERNAL__SHIFT__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+
+	shift.n_from_gfn = 1;
+	shift.from_gfn = goes_back ? &destination : &source;
+	shift.to_gfn = goes_back ? source : destination;
+	shift.nr_pages = chunk.nr_pages;
+	shift.thorough = goes_back;
+	/* Every source was populated: what still is there never left. */
+	shift.home_wins = goes_back;
+	shift.force = !goes_back && record->force;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT;
+	command.shift = &shift;
+	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
+}
+
+static void send_map(struct move *move)
+{
+	Xenvram__V1__Run run = XENVRAM__V1__RUN__INIT, *pointer = &run;
+	Xenvram__Internal__Map map = XENVRAM__INTERNAL__MAP__INIT;
+	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
+
+	run.nr_pages = move->record.nr_pages;
+	map.n_runs = 1;
+	map.runs = &pointer;
+	map.vram_gfn = move->record.destination;
+	map.has_backing = true;
+	map.backing_gfn = move->record.source;
+	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_MAP;
+	command.map = &map;
+	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
+}
+
+static void send_step(struct move *move)
+{
+	move->at_work = true;
+	switch (move->stage) {
+	case MOVE_CHECK:
+		send_check(move);
+		break;
+	case MOVE_SHIFT:
+	case MOVE_BACK:
+		send_shift(move);
+		break;
+	case MOVE_MAP:
+		send_map(move);
+		break;
+	case MOVE_LOOSEN:
+	case MOVE_SETTLE:
+	default:
+		send_stop_tracking(move);
+	}
+}
+
+static int write_journal(struct broker *broker, struct move *move, struct failure *failure)
+{
+	if (move->journaled || !move_is_journaled(move))
+		return 0;
+	if (move_journal_write(broker->journal_fd, move->slot, &move->record) < 0)
+		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
+			"the journal cannot be written: %s", strerror(errno));
+	move->journaled = true;
+	return 0;
+}
+
+/* Gives the worker the next step, if it is there; or ends the move. */
+static void advance(struct broker *broker, struct move *move)
+{
+	struct failure unwritten;
+
+	if (move->stage != MOVE_END && (!move->domain->worker || move->at_work))
+		return;
+	if (move->stage != MOVE_END) {
+		strcpy(move->record.uuid, move->domain->uuid);
+		if (write_journal(broker, move, &unwritten) == 0) {
+			send_step(move);
+			return;
+		}
+		move_call_off(move, &unwritten);
+	}
+	finish(broker, move);
+}
+
+/* ---- requests ---- */
+
+/* Pages are lost where they go: not for a device model, which acts for its guest. */
+static int admit_force(const struct connection *connection, struct failure *failure)
+{
+	const struct binding *binding = connection_binding(connection);
+	if (binding->state == BINDING_NONE)
+		return 0;
+	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
+		"force drops pages of the guest and is for administrators; this connection of uid %u is "
+		"bound to "
+		"domain %u",
+		connection_uid(connection), binding->domid);
+}
+
+/* From backing to vram, as a region's creation, or back, or from vram to vram. */
+static int admit_gfns(
+	const struct settings *settings, const struct move_record *record, struct failure *failure)
+{
+	const struct window_list *vram = &settings->vram, *backing = &settings->backing;
+	struct failure ignored;
+
+	if (policy_admit_gfns(
+		    settings, vram, "vram", record->domid, record->source, record->nr_pages, &ignored) == 0 &&
+		policy_admit_gfns(settings, backing, "backing", record->domid, record->destination,
+			record->nr_pages, &ignored) == 0)
+		return 0;
+	if (policy_admit_gfns(settings, vram, "vram", record->domid, record->destination, record->nr_pages,
+		    failure) < 0)
+		return -1;
+	if (policy_admit_gfns(
+		    settings, vram, "vram", record->domid, record->source, record->nr_pages, &ignored) == 0)
+		return 0;
+	return policy_admit_gfns(
+		settings, backing, "backing", record->domid, record->source, record->nr_pages, failure);
+}
+
+static void move_region(struct broker *broker, const struct asker *asker, const struct region *region,
+	const struct move_record *record)
+{
+	Xenvram__V1__MoveRegion request = XENVRAM__V1__MOVE_REGION__INIT;
+	request.cookie = region->record.cookie;
+	request.vram_gfn = record->destination;
+	regions_move(broker, asker, &request);
+}
+
+static struct move *add(
+	struct broker *broker, const struct move_record *record, unsigned int slot, struct failure *failure)
+{
+	struct move *move = moves_add(&broker->moves, record, slot);
+	if (move)
+		move->domain = domain_get(broker, record->domid, record->uuid);
+	if (move && move->domain)
+		return move;
+	failure_set(
+		failure, XENVRAM__V1__STATUS__INTERNAL, errno, "no move can be added: %s", strerror(errno));
+	if (move)
+		moves_remove(&broker->moves, move);
+	return NULL;
+}
+
+void raw_moves_begin(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Xenvram__V1__MoveRam *request)
+{
+	struct move_record record = {
+		.domid = request->domid,
+		.source = request->source_gfn,
+		.destination = request->destination_gfn,
+		.nr_pages = request->nr_pages,
+		.force = request->force,
+	};
+	const struct domain *domain = domain_find(broker, record.domid);
+	const struct region *region = moves_find_region(&broker->regions, &record);
+	struct failure failure;
+
+	/* Of a connection that is bound: it is for that domain, and no later one with its domid. */
+	strcpy(record.uuid, connection_binding(connection)->uuid);
+	if ((record.force && admit_force(connection, &failure) < 0) ||
+		(domain && domain_admit_command(domain, &failure) < 0)) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	if (region) {
+		move_region(broker, asker, region, &record);
+		return;
+	}
+	struct move *move = NULL;
+	if (admit_gfns(&broker->settings, &record, &failure) == 0 &&
+		moves_admit(&broker->moves, &broker->regions, &record, &failure) == 0)
+		move = add(broker, &record, MAX_RAW_MOVES, &failure);
+	if (!move) {
+		asker_fail(broker, asker, &failure);
+		return;
+	}
+	move->asker = *asker;
+	domain_want_worker(move->domain);
+	advance(broker, move);
+}
+
+/* ---- what happens to them ---- */
+
+void raw_moves_inherit(struct broker *broker, const struct move_record *record, unsigned int slot)
+{
+	struct failure failure;
+	struct move *move = add(broker, record, slot, &failure);
+	if (!move) {
+		log_error("domain %u: a move from gfn 0x%" PRIx64 " in the journal cannot be taken over: %s",
+			record->domid, record->source, failure.text);
+		return;
+	}
+	move->journaled = true;
+	move_begin_inherited(move);
+}
+
+void raw_moves_advance_domain(struct domain *domain)
+{
+	struct broker *broker = domain->broker;
+	struct move *move, *next;
+	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
+		if (move->domain == domain)
+			advance(broker, move);
+	}
+}
+
+void raw_moves_done(struct broker *broker, uint64_t id, const Xenvram__Internal__Done *done)
+{
+	struct move *move = moves_find(&broker->moves, id);
+	struct failure received, *failure = NULL;
+
+	if (!move)
+		return;
+	if (done->failure) {
+		failure_set(&received, done->failure->status, done->failure->os_error, "%s",
+			done->failure->message);
+		failure = &received;
+	}
+	move_answered(move, done, failure);
+	advance(broker, move);
+}
+
+void raw_moves_worker_lost(struct domain *domain)
+{
+	struct move *move;
+	struct failure lost;
+
+	failure_set(&lost, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+		"the worker of domain %u died during the move, which was undone; ask again", domain->domid);
+	LIST_FOREACH(move, &domain->broker->moves.list, link) {
+		if (move->domain == domain)
+			move_resume(move, &lost);
+	}
+}
+
+void raw_moves_open_failed(struct broker *broker, uint32_t domid, const struct failure *failure)
+{
+	struct move *move, *next;
+
+	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
+		if (move->record.domid != domid)
+			continue;
+		/* What has begun goes back when there is a worker. */
+		if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !move->journaled) {
+			end(broker, move, failure);
+			continue;
+		}
+		asker_fail(broker, &move->asker, failure);
+		move->asker = (struct asker){0};
+	}
+}
+
+void raw_moves_domain_gone(
+	struct broker *broker, uint32_t domid, const char *uuid, bool other, const struct failure *failure)
+{
+	struct move *move, *next;
+
+	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
+		if (move->record.domid != domid)
+			continue;
+		bool has_uuid = strcmp(move->record.uuid, uuid) == 0;
+		/* One without UUID was meant for the domain that there was. */
+		if (*move->record.uuid ? has_uuid != other : !other)
+			end(broker, move, failure);
+	}
+}
