@@ -17,5 +17,6 @@ int command_unpin(struct ctl *ctl, int argc, char **argv);
 int command_pins(struct ctl *ctl, int argc, char **argv);
 int command_snapshot(struct ctl *ctl, int argc, char **argv);
 int command_watch(struct ctl *ctl, int argc, char **argv);
+int command_top(struct ctl *ctl, int argc, char **argv);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/xenvramctl/names.h"
 #include "client/xenvramctl/parse.h"
 
 __attribute__((format(printf, 2, 0))) static void say(const struct ctl *ctl, const char *format, va_list args)
@@ -129,4 +130,34 @@ struct json_object *ctl_cookie_to_json(uint64_t cookie)
 	char text[32];
 	snprintf(text, sizeof(text), "0x%" PRIx64, cookie);
 	return json_object_new_string(text);
+}
+
+struct json_object *ctl_stretch_to_json(enum xenvram_stretch stretch)
+{
+	return stretch == XENVRAM_AS_WANTED ? NULL : json_object_new_string(name_of_stretch(stretch));
+}
+
+struct json_object *ctl_rate_to_json(bool is_known, double rate)
+{
+	char text[32];
+
+	if (!is_known)
+		return NULL;
+	snprintf(text, sizeof(text), "%.2f", rate);
+	return json_object_new_double_s(rate, text);
+}
+
+struct json_object *ctl_domain_to_json(const struct xenvram_domain *domain)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "domid", json_object_new_uint64(domain->domid));
+	json_object_object_add(object, "uuid", json_object_new_string(domain->uuid));
+	json_object_object_add(object, "regions", json_object_new_uint64(domain->regions));
+	json_object_object_add(object, "subscriptions", json_object_new_uint64(domain->subscriptions));
+	json_object_object_add(object, "worker_running", json_object_new_boolean(domain->worker_running));
+	json_object_object_add(object, "wanted_period_us", json_object_new_uint64(domain->wanted_period_us));
+	json_object_object_add(object, "period_us", json_object_new_uint64(domain->period_us));
+	json_object_object_add(object, "stretch", ctl_stretch_to_json(domain->stretch));
+	return object;
 }

@@ -74,4 +74,12 @@ void ctl_print_json(struct json_object *object);
 /* Cookies are 64-bit, more than a JSON number holds for many readers: "0x...". */
 struct json_object *ctl_cookie_to_json(uint64_t cookie);
 
+/* null when the period is as wanted. */
+struct json_object *ctl_stretch_to_json(enum xenvram_stretch stretch);
+
+/* null when the rate is not known. */
+struct json_object *ctl_rate_to_json(bool is_known, double rate);
+
+struct json_object *ctl_domain_to_json(const struct xenvram_domain *domain);
+
 #endif

@@ -120,14 +120,7 @@ static int print_domain(const struct xenvram_domain *domain, void *data)
 
 static int add_domain(const struct xenvram_domain *domain, void *data)
 {
-	struct json_object *object = json_object_new_object();
-
-	json_object_object_add(object, "domid", json_object_new_uint64(domain->domid));
-	json_object_object_add(object, "uuid", json_object_new_string(domain->uuid));
-	json_object_object_add(object, "regions", json_object_new_uint64(domain->regions));
-	json_object_object_add(object, "subscriptions", json_object_new_uint64(domain->subscriptions));
-	json_object_object_add(object, "worker_running", json_object_new_boolean(domain->worker_running));
-	json_object_array_add(data, object);
+	json_object_array_add(data, ctl_domain_to_json(domain));
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/xenvramctl/commands.h"
+#include "client/xenvramctl/live.h"
 
 static const struct command commands[] = {
 	{"regions", "", "List regions.", "  --domid D             only those of one domain\n",
@@ -62,10 +63,13 @@ static const struct command commands[] = {
 		command_snapshot},
 	{"watch", "COOKIE",
 		"Follow a region in the terminal until q or Ctrl-C; as lines when not on a terminal.",
-		"  --frames N            end after N frames\n"
-		"  --seconds S           end after S seconds\n"
+		LIVE_HELP
 		"  --interval MS         between frames, 1 to 10000; default 100, or 1000 as lines\n",
 		command_watch},
+	{"top", "",
+		"Show what polling costs, domain by domain, and whose is stretched, until q or Ctrl-C; as "
+		"lines when not on a terminal.",
+		LIVE_HELP "  --interval MS         between frames, 1 to 10000; default 1000\n", command_top},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -59,3 +59,14 @@ const char *name_of_view_state(enum xenvram_view_state state)
 	};
 	return NAME_OF(names, state);
 }
+
+const char *name_of_stretch(enum xenvram_stretch stretch)
+{
+	static const char *const names[] = {
+		[XENVRAM_AS_WANTED] = "-",
+		[XENVRAM_STRETCHED_IDLE] = "idle",
+		[XENVRAM_STRETCHED_BUDGET] = "budget",
+		[XENVRAM_STRETCHED_GUEST] = "guest",
+	};
+	return NAME_OF(names, stretch);
+}

@@ -9,5 +9,6 @@ const char *name_of_cache_attr(enum xenvram_cache_attr cache_attr);
 const char *name_of_region_state(enum xenvram_region_state state);
 const char *name_of_page_place(enum xenvram_page_place place);
 const char *name_of_view_state(enum xenvram_view_state state);
+const char *name_of_stretch(enum xenvram_stretch stretch);
 
 #endif
