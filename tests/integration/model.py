@@ -9,10 +9,22 @@ MAX_GFN = 1 << 36
 MAX_DOMID = 0x7FEF
 MAX_REGION_PAGES = 262144
 MAX_REGIONS_PER_DOMAIN = 16
+MAX_REGION_EXTENTS = 8
 MAX_PINS = 64
 PIN_TYPES = {pb.UC: 0, pb.WC: 1, pb.WT: 4, pb.WP: 5, pb.WB: 6, pb.UC_MINUS: 7}
 
 DONE = (pb.OK, 0)
+
+
+def runs_of(pages):
+    """Ascending pages as [(first, how many in a row)]"""
+    runs = []
+    for page in sorted(pages):
+        if runs and sum(runs[-1]) == page:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((page, 1))
+    return runs
 
 
 class Region:
@@ -22,28 +34,49 @@ class Region:
         self.backing = request.backing_gfn
         self.nr_pages = request.nr_pages
         self.cache_attr = request.cache_attr
+        self.require_pin = request.require_cache_attr
         self.adopted = request.adopt
         self.pinned = pinned
         self.state = pb.ACTIVE
         self.readers = []
+        self.runs = [(0, self.nr_pages)]  # of pages that were not destroyed
+        self.ending = False  # stuck: all of it was destroyed
+        self.going = None  # stuck: (first page, pages) were destroyed
 
-    def pin_range(self):
-        return self.vram, self.vram + self.nr_pages - 1
+    def live(self):
+        return [page for first, n in self.runs for page in range(first, first + n)]
+
+    def has(self, page):
+        return any(first <= page < first + n for first, n in self.runs)
+
+    def holder(self, first, n):
+        """The run that has all of these pages."""
+        return next(((f, m) for f, m in self.runs if f <= first and first + n <= f + m), None)
+
+    def pieces(self, first, n):
+        """What is left of their run without these pages."""
+        f, m = self.holder(first, n)
+        return [(g, k) for g, k in ((f, first - f), (first + n, f + m - first - n)) if k]
+
+    def pins(self, runs):
+        return [(self.vram + first, self.vram + first + n - 1) for first, n in runs]
 
     def ranges(self):
-        return [self.vram] if self.adopted else [self.vram, self.backing]
+        """[(first gfn, pages)] of all that it lays claim to"""
+        places = [self.vram] if self.adopted else [self.vram, self.backing]
+        return [(place + first, n) for place in places for first, n in self.runs]
 
     def page_of(self, gfn):
         """None if the gfn is not in its vram."""
-        return gfn - self.vram if self.vram <= gfn < self.vram + self.nr_pages else None
+        return gfn - self.vram if self.has(gfn - self.vram) else None
 
     def owe_all(self):
         for reader in self.readers:
-            reader.owed = set(range(self.nr_pages))
+            reader.owed = set(self.live())
 
     def owe(self, pages):
         for reader in self.readers:
-            reader.owed.update(pages)
+            reader.owed.update(page for page in pages if self.has(page))
 
 
 class Domain:
@@ -83,6 +116,10 @@ class Model:
         return overlap(request.vram_gfn, n, request.backing_gfn, n)
 
     @staticmethod
+    def _is_in_the_way(domain, ranges):
+        return any(overlap(*mine, *theirs) for other in domain.regions for mine in ranges for theirs in other.ranges())
+
+    @staticmethod
     def _pin_error(domain, pins):
         """How the hypervisor answers a pin of this range."""
         if pins in domain.pins:
@@ -99,10 +136,8 @@ class Model:
         domain = self.domains.get(request.domid)
         if domain is None:
             return (pb.NO_DOMAIN, errno.ESRCH), False
-        for other in domain.regions:
-            for mine in region.ranges():
-                if any(overlap(mine, region.nr_pages, theirs, other.nr_pages) for theirs in other.ranges()):
-                    return (pb.CONFLICT, errno.EEXIST), False
+        if self._is_in_the_way(domain, region.ranges()):
+            return (pb.CONFLICT, errno.EEXIST), False
         if len(domain.regions) >= MAX_REGIONS_PER_DOMAIN:
             return (pb.LIMIT, errno.EDQUOT), False
         if domain.pv:
@@ -114,7 +149,7 @@ class Model:
             return (pb.CONFLICT, errno.EEXIST), False
         if request.dry_run:
             return DONE, False
-        error = self._pin_error(domain, region.pin_range())
+        error = self._pin_error(domain, region.pins(region.runs)[0])
         if error and request.require_cache_attr:
             return (pb.HYPERVISOR, error), False
         return DONE, error == 0
@@ -127,38 +162,131 @@ class Model:
             for i in range(region.nr_pages):
                 domain.frames[region.vram + i] = domain.frames.pop(region.backing + i)
         if pinned:
-            domain.pins[region.pin_range()] = PIN_TYPES[region.cache_attr]
+            self._pin(domain, region, region.runs)
         domain.regions.append(region)
         return region
+
+    def _pin(self, domain, region, runs):
+        """Pins them until one is refused; its errno."""
+        for pins in region.pins(runs):
+            error = self._pin_error(domain, pins)
+            if error:
+                return error
+            domain.pins[pins] = PIN_TYPES[region.cache_attr]
+        return 0
+
+    def _try_pins(self, domain, region, runs):
+        """Pins those that are not refused. Was none?"""
+        return not [run for run in runs if self._pin(domain, region, [run])]
+
+    @staticmethod
+    def _unpin(domain, region, runs):
+        for pins in region.pins(runs):
+            domain.pins.pop(pins, None)
 
     # ---- destroy ----
 
     @staticmethod
-    def predict_destroy(domain, region):
-        if region.adopted:
-            return DONE
-        for i in range(region.nr_pages):
-            if region.vram + i in domain.frames and region.backing + i in domain.frames:
-                return pb.STUCK, errno.EBUSY
-        return DONE
+    def _would_stick(domain, region, pages):
+        return not region.adopted and any(
+            region.vram + page in domain.frames and region.backing + page in domain.frames for page in pages
+        )
+
+    def predict_destroy(self, domain, region):
+        return (pb.STUCK, errno.EBUSY) if self._would_stick(domain, region, region.live()) else DONE
 
     @staticmethod
-    def do_destroy(domain, region):
-        """Also when it got stuck: what can be put back, was."""
-        domain.pins.pop(region.pin_range(), None)
+    def _put_back(domain, region, pages):
+        """What can be; are any left?"""
         stuck = False
-        for i in range(region.nr_pages):
-            vram, backing = region.vram + i, region.backing + i
+        for page in pages:
+            vram, backing = region.vram + page, region.backing + page
             if region.adopted or vram not in domain.frames:
                 continue
             if backing in domain.frames:
                 stuck = True
             else:
                 domain.frames[backing] = domain.frames.pop(vram)
-        if stuck:
+        return stuck
+
+    def do_destroy(self, domain, region):
+        self._unpin(domain, region, region.runs)
+        if region.going:
+            self._unpin(domain, region, region.pieces(*region.going))
+        if self._put_back(domain, region, region.live()):
             region.state = pb.REGION_STUCK
+            region.ending = True
         else:
             domain.regions.remove(region)
+
+    def predict_destroy_part(self, domain, region, first, n):
+        if first + n > region.nr_pages:
+            return pb.INVALID, errno.ERANGE
+        if region.state == pb.REGION_STUCK and (region.ending or region.going != (first, n)):
+            return pb.CONFLICT, errno.EBUSY
+        if not region.holder(first, n):
+            return pb.CONFLICT, errno.ENXIO
+        if len(region.runs) - 1 + len(region.pieces(first, n)) > MAX_REGION_EXTENTS:
+            return pb.LIMIT, errno.EDQUOT
+        return (pb.STUCK, errno.EBUSY) if self._would_stick(domain, region, range(first, first + n)) else DONE
+
+    def do_destroy_part(self, domain, region, first, n):
+        """After it was not refused."""
+        if region.runs == [(first, n)]:
+            self.do_destroy(domain, region)
+            return
+        pieces = region.pieces(first, n)
+        self._unpin(domain, region, [region.holder(first, n)])
+        if region.pinned:
+            region.pinned = self._try_pins(domain, region, pieces)
+        if self._put_back(domain, region, range(first, first + n)):
+            region.state = pb.REGION_STUCK
+            region.going = (first, n)
+            return
+        region.state = pb.ACTIVE
+        region.going = None
+        region.runs = runs_of(set(region.live()) - set(range(first, first + n)))
+        for reader in region.readers:
+            reader.owed.intersection_update(region.live())
+
+    # ---- move ----
+
+    def predict_move(self, domain, region, vram):
+        if vram >= MAX_GFN:
+            return pb.INVALID, errno.EINVAL
+        if region.state == pb.ACTIVE and vram == region.vram:
+            return DONE
+        if vram + region.nr_pages > MAX_GFN:
+            return pb.INVALID, errno.EINVAL
+        if region.state == pb.REGION_STUCK:
+            return pb.CONFLICT, errno.EBUSY
+        if self._is_in_the_way(domain, [(vram + first, n) for first, n in region.runs]):
+            return pb.CONFLICT, errno.EEXIST
+        if any(region.vram + page not in domain.frames for page in region.live()):
+            return pb.CONFLICT, errno.ENXIO
+        if any(vram + page in domain.frames for page in region.live()):
+            return pb.CONFLICT, errno.EEXIST
+        return DONE
+
+    def do_move(self, domain, region, vram):
+        """After it was not refused. The answer: a pin may still be, and then it is all undone."""
+        if vram == region.vram:
+            return DONE
+        old = region.vram
+        self._unpin(domain, region, region.runs)
+        region.vram = vram
+        error = self._pin(domain, region, region.runs) if region.require_pin else 0
+        if error:
+            self._unpin(domain, region, region.runs)
+            region.vram = old
+            self._pin(domain, region, region.runs)
+            return pb.HYPERVISOR, error
+        if not region.require_pin:
+            region.pinned = self._try_pins(domain, region, region.runs)
+        for page in region.live():
+            domain.frames[vram + page] = domain.frames.pop(old + page)
+        region.owe_all()
+        return DONE
 
     # ---- what others do ----
 
@@ -180,7 +308,7 @@ class Reader:
         self.subscription = subscription  # None: it asks by message
         self.log = log
         self.cursor = 0
-        self.owed = set(range(region.nr_pages))
+        self.owed = set(region.live())
         region.readers.append(self)
 
     def take(self, pages, cursor):

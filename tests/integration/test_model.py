@@ -32,9 +32,9 @@ from sim_view import View
 
 SEED = int(os.environ.get("XENVRAM_MODEL_SEED", "1"))
 # A sanitized daemon is slower by the factor, so it gets fewer steps in the same time.
-EXAMPLES = int(os.environ.get("XENVRAM_MODEL_EXAMPLES", str(int(240 / SLOWNESS))))
+EXAMPLES = int(os.environ.get("XENVRAM_MODEL_EXAMPLES", str(int(260 / SLOWNESS))))
 STEPS_AN_EXAMPLE = 50
-MIN_STEPS = EXAMPLES * 10000 // 240  # a step that finds nothing to do is none
+MIN_STEPS = EXAMPLES * 10000 // 260  # a step that finds nothing to do is none
 
 RAM_PAGES = 1000
 VRAM = 0xF0000
@@ -213,6 +213,61 @@ class Service(RuleBasedStateMachine):
         self.expect_answer(expected, f"destroy {region.cookie:#x}", self.client(client).destroy, region.cookie)
         self.model.do_destroy(domain, region)
         self.after_destruction(domain, region, region not in domain.regions)
+
+    @precondition(has_region)
+    @rule(client=indices, which=indices, first=offsets, nr_pages=st.sampled_from((1, 2, 10, 64, 270, 300)))
+    def destroy_part(self, client, which, first, nr_pages):
+        domain, region = self.pick_region(which)
+        first %= region.nr_pages + 1
+        if region.going and nr_pages > 2:
+            first, nr_pages = region.going  # again
+        expected = self.model.predict_destroy_part(domain, region, first, nr_pages)
+        self.expect_answer(
+            expected,
+            f"destroy {first} + {nr_pages} of {region.cookie:#x}",
+            lambda: self.client(client).destroy(region.cookie, first_page=first, nr_pages=nr_pages),
+        )
+        if expected in (DONE, (pb.STUCK, errno.EBUSY)):
+            self.model.do_destroy_part(domain, region, first, nr_pages)
+            self.after_destruction(domain, region, region not in domain.regions)
+
+    @precondition(has_region)
+    @rule(client=indices, which=indices, vram=st.one_of(vrams, st.integers(0, 40).map(lambda i: VRAM + 60 * i)))
+    def move(self, client, which, vram):
+        domain, region = self.pick_region(which)
+        expected = self.model.predict_move(domain, region, vram)
+        if expected == DONE:
+            expected = self.model.do_move(domain, region, vram)
+        self.expect_answer(
+            expected, f"move {region.cookie:#x} to {vram:#x}", self.client(client).move, region.cookie, vram
+        )
+
+    @precondition(has_region)
+    @rule(client=indices, which=indices)
+    def map(self, client, which):
+        domain, region = self.pick_region(which)
+        places = {pb.AT_VRAM: region.vram, pb.AT_BACKING: region.backing}
+        type(self).n_steps += 1
+        seen = []
+        for first, nr_pages, place, gfn in self.map_when_ready(self.client(client), region.cookie):
+            for page in range(first, first + nr_pages):
+                seen.append(page)
+                at = [p for p, base in places.items() if base + page in domain.frames]
+                if region.adopted and pb.AT_BACKING in at:
+                    at.remove(pb.AT_BACKING)
+                expect(place, at[0] if len(at) == 1 else pb.CONTESTED if at else pb.MISSING, f"place of page {page}")
+                if len(at) == 1:
+                    expect(gfn + page - first, places[place] + page, f"gfn of page {page}")
+        expect(seen, region.live(), "pages of a map")
+
+    def map_when_ready(self, client, cookie):
+        deadline = time.monotonic() + 20 * SLOWNESS
+        while True:
+            try:
+                return client.map(cookie)
+            except protocol.Failed as failed:
+                if failed.status != pb.RETRY or time.monotonic() > deadline:
+                    raise
 
     @precondition(lambda self: self.dead_cookies)
     @rule(client=indices, which=indices, operation=st.sampled_from(("destroy", "snapshot", "subscribe")))
@@ -471,11 +526,22 @@ class Service(RuleBasedStateMachine):
     @invariant()
     def listing_is_as_the_model_says(self):
         expected = sorted(
-            (r.cookie, d.domid, r.vram, r.backing, r.nr_pages, r.cache_attr, r.state, r.adopted)
+            (r.cookie, d.domid, r.vram, r.backing, r.nr_pages, r.runs, r.cache_attr, r.state, r.adopted, r.pinned)
             for d, r in self.model.regions()
         )
         found = [
-            (r.cookie, r.domid, r.vram_gfn, r.backing_gfn, r.nr_pages, r.cache_attr, r.state, r.adopted)
+            (
+                r.cookie,
+                r.domid,
+                r.vram_gfn,
+                r.backing_gfn,
+                r.nr_pages,
+                [(run.first, run.nr_pages) for run in r.extents],
+                r.cache_attr,
+                r.state,
+                r.adopted,
+                r.pinned,
+            )
             for r in self.clients[0].regions()
         ]
         expect(found, expected, "regions")
