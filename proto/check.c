@@ -104,6 +104,17 @@ static int check_move_ram(const Xenvram__V1__MoveRam *move, struct failure *fail
 		move->nr_pages, failure);
 }
 
+static int check_track_dirty(const Xenvram__V1__TrackDirty *track, struct failure *failure)
+{
+	if (check_domid(track->domid, failure) < 0)
+		return -1;
+	if (track->nr_pages == 0 && track->first_gfn == 0)
+		return 0;
+	if (check_nr_pages(track->nr_pages, failure) < 0)
+		return -1;
+	return check_range("first_gfn", track->first_gfn, track->nr_pages, failure);
+}
+
 /* A pin may be longer than any region, and lie where there are no pages. */
 static int check_pinned_range(uint32_t domid, uint64_t first_gfn, uint64_t nr_pages, struct failure *failure)
 {
@@ -229,6 +240,8 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 		return check_cookie(request->map_region->cookie, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_MOVE_RAM:
 		return check_move_ram(request->move_ram, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_TRACK_DIRTY:
+		return check_track_dirty(request->track_dirty, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR:
 		return check_pin_cacheattr(request->pin_cacheattr, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR:

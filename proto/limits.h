@@ -29,6 +29,8 @@
 #define MAX_REGIONS_PER_DOMAIN 16u
 /* 4 GiB; the logs take 12 bytes a page. */
 #define MAX_PAGES_PER_DOMAIN (4u * 262144u)
+/* Ranges that connections have tracked beside regions. */
+#define MAX_TRACKED_RANGES_PER_DOMAIN 8u
 /* Runs of pages that partial destructions may leave of one region; each takes one of the domain's 64 pins. */
 #define MAX_REGION_EXTENTS 8u
 /* The hypervisor's, those of regions among them. */

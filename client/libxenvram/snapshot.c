@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/libxenvram/call.h"
+#include "client/libxenvram/snapshot.h"
 
 /* Page i is bit i % 8 of byte i / 8 on the wire; set bit by bit, it needs no byte order. Returns their
  * number. */
@@ -19,14 +20,12 @@ static uint64_t copy_bitmap(uint64_t *bitmap, const uint8_t *bytes, uint64_t nr_
 	return dirty_pages;
 }
 
-static int take_snapshot(struct xenvram *conn, const Xenvram__V1__Snapshot *request,
-	const Xenvram__V1__SnapshotReply *reply, uint64_t *bitmap, uint64_t bitmap_pages,
-	struct xenvram_snapshot *ret_snapshot)
+int snapshot_take(struct xenvram *conn, const Xenvram__V1__SnapshotReply *reply, uint64_t asked,
+	uint64_t *bitmap, uint64_t bitmap_pages, struct xenvram_snapshot *ret_snapshot)
 {
 	uint64_t nr_pages = reply->nr_pages;
 
-	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES ||
-		(request->nr_pages != 0 && nr_pages != request->nr_pages) ||
+	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES || (asked != 0 && nr_pages != asked) ||
 		(reply->bitmap.len != 0 && reply->bitmap.len != (nr_pages + 7) / 8))
 		return connection_break(conn, EPROTO,
 			"xenvramd sent a bitmap of %zu bytes for %" PRIu64 " pages", reply->bitmap.len,
@@ -65,7 +64,7 @@ int xenvram_snapshot_pages(struct xenvram *conn, uint64_t cookie, uint64_t first
 	_call_free_ Xenvram__V1__Packet *packet = call(conn, &request, XENVRAM__V1__REPLY__RESULT_SNAPSHOT);
 	if (!packet)
 		return -1;
-	return take_snapshot(conn, &snapshot, packet->reply->snapshot, bitmap, bitmap_pages, ret_snapshot);
+	return snapshot_take(conn, packet->reply->snapshot, nr_pages, bitmap, bitmap_pages, ret_snapshot);
 }
 
 int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,

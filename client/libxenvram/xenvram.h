@@ -222,22 +222,19 @@ int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
 /*
  * The same for nr_pages of its pages from first_page on, which must all be there still. What stays keeps its
  * page numbers, memory type, log and readers; of pages that were destroyed nothing is reported any more, and
- * their frames are free for other regions. With the last page the region ends. At most 8 runs of pages may stay.
- *   EINVAL  nr_pages is 0, or cookie
- *   ERANGE  a page goes beyond the region
- *   ENOENT  no such region
- *   ENXIO   a page was destroyed before
- *   EDQUOT  more than 8 runs of pages would stay
- *   EBUSY   as above: this call can be repeated, with the same pages, or all of the region destroyed
+ * their frames are free for other regions. With the last page the region ends. At most 8 runs of pages may
+ * stay. EINVAL  nr_pages is 0, or cookie ERANGE  a page goes beyond the region ENOENT  no such region ENXIO
+ * a page was destroyed before EDQUOT  more than 8 runs of pages would stay EBUSY   as above: this call can be
+ * repeated, with the same pages, or all of the region destroyed
  */
 int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_page, uint64_t nr_pages);
 
 /*
  * Moves the region to vram_gfn, for a guest that has moved its framebuffer, as an operating system may do
- * with a graphics card's BAR while it runs. All of its pages must be where they were, and all frames that they
- * go to holes, none of them of this or another region. Cookie, backing, log, views and readers stay; every
- * page is dirty once. Success is also that it is there already. When it fails the region is where it was,
- * unless it is stuck between the two places; then it can be moved to either of them, or destroyed.
+ * with a graphics card's BAR while it runs. All of its pages must be where they were, and all frames that
+ * they go to holes, none of them of this or another region. Cookie, backing, log, views and readers stay;
+ * every page is dirty once. Success is also that it is there already. When it fails the region is where it
+ * was, unless it is stuck between the two places; then it can be moved to either of them, or destroyed.
  *   EINVAL  cookie 0, or vram_gfn is out of range
  *   ENOENT  no such region
  *   EEXIST  there is a page where one would go, or the new place overlaps a region's, also its own
@@ -281,8 +278,8 @@ struct xenvram_region {
 	const char *domain_uuid;
 	uint64_t vram_gfn;
 	uint64_t backing_gfn;
-	uint64_t nr_pages;   /* as it was created */
-	uint64_t live_pages; /* without those that were destroyed */
+	uint64_t nr_pages;                 /* as it was created */
+	uint64_t live_pages;               /* without those that were destroyed */
 	const struct xenvram_run *extents; /* which those are, in runs */
 	size_t n_extents;
 	enum xenvram_cache_attr cache_attr;
@@ -427,6 +424,21 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
  */
 int xenvram_move_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
 	uint64_t nr_pages, uint32_t flags);
+
+/*
+ * Which of nr_pages gfns of a domain from first_gfn on, in regions or not, were dirtied after generation
+ * `since`? The hypervisor is asked, and from then on the range is tracked for this connection, until that
+ * ends; so a loop of calls with the same range, each with the generation of the one before (at first 0), sees
+ * every write. Everything is dirty the first time, and again whenever bits may have been lost: after more
+ * than five seconds without a call, after a restart of a part of the service, and for as long as the
+ * hypervisor's one range of the domain cannot be changed yet or does not reach so far. bitmap has room for
+ * nr_pages pages; bit 0 is first_gfn. nr_pages 0, with first_gfn 0, ends all that this connection tracks in
+ * the domain; then bitmap and ret_snapshot are not looked at. EINVAL  the range is too long, wraps, or ends
+ * above gfn 2^36; or a domain of a kind that has no device model (PV) ESRCH   no such domain EDQUOT  too many
+ * ranges of the domain are tracked so
+ */
+int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages,
+	uint64_t since, uint64_t *bitmap, struct xenvram_snapshot *ret_snapshot);
 
 /*
  * Pins the memory type of nr_pages gfns of a domain from first_gfn on, populated or not. A guest's own choice

@@ -40,6 +40,13 @@ static const struct command commands[] = {
 		"  --pages N             of 4 KiB, at most 262144\n"
 		"  --force               drop the pages that are at H, for good\n",
 		command_move_ram},
+	{"dirty", "--domid D --gfn G --pages N",
+		"Print which of N gfns of domain D from G on, in regions or not, are written to in a second.",
+		"  --domid D             the domain, HVM or PVH\n"
+		"  --gfn G               the first\n"
+		"  --pages N             how many, at most 262144\n"
+		"  --interval MS         how long to look, 1 to 4000; default 1000\n",
+		command_dirty},
 	{"pin", "--domid D --gfn G --pages N [--cache-attr TYPE]",
 		"Pin the memory type of N gfns of domain D from G on, which are no region's vram.",
 		"  --domid D             the domain, HVM or PVH\n"

@@ -79,6 +79,7 @@ static bool is_used(const struct domain *domain)
 {
 	const struct broker *broker = domain->broker;
 	return region_table_count(&broker->regions, domain->domid) > 0 ||
+	       region_table_count_ranges(&broker->regions, domain->domid) > 0 ||
 	       pins_count(&broker->pins, domain->domid) > 0 || moves_count(&broker->moves, domain->domid) > 0;
 }
 

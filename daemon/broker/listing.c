@@ -68,7 +68,7 @@ void listing_regions(
 
 	list.regions = pointers;
 	LIST_FOREACH(region, &broker->regions.regions, link) {
-		if (region->record.cookie <= request->after_cookie ||
+		if (region->record.tracked_only || region->record.cookie <= request->after_cookie ||
 			(request->by_domid && region->record.domid != request->domid) ||
 			!binding_covers(binding, region->record.domid, region->record.uuid))
 			continue;
@@ -116,7 +116,7 @@ static void describe_domain(
 	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->domain != domain)
 			continue;
-		info->regions++;
+		info->regions += !region->record.tracked_only;
 		info->subscriptions += region->n_subscriptions;
 		if (region->log.header)
 			add_log(info, region->log.header);

@@ -8,6 +8,7 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
+#include "daemon/broker/ranges.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/snapshot.h"
 
@@ -65,6 +66,7 @@ void regions_forget_connection(struct broker *broker, uint64_t connection)
 			free(waiter);
 		}
 	}
+	ranges_end(broker, connection, NULL);
 }
 
 void regions_answer_polls(struct broker *broker, struct region *region, const struct failure *failure)

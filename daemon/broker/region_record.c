@@ -11,6 +11,8 @@ static unsigned int claim_extents(
 
 unsigned int region_record_claims(const struct region_record *record, struct claim claims[MAX_CLAIMS])
 {
+	if (record->tracked_only)
+		return 0;
 	unsigned int n = claim_extents(&record->live, "vram", record->vram_gfn, claims, 0);
 	/* The pages come back to its backing one day. */
 	if (!record->adopted)

@@ -26,8 +26,9 @@ struct region_record {
 	uint32_t owner_uid;
 	bool require_cache_attr;
 	bool pinned;
-	bool placed;  /* every page has been at vram once */
-	bool adopted; /* its pages are at vram on their own account; it has no backing */
+	bool placed;       /* every page has been at vram once */
+	bool adopted;      /* its pages are at vram on their own account; it has no backing */
+	bool tracked_only; /* no region at all, and in no journal: see ranges.h */
 
 	struct extents live;
 	bool ending;         /* all of it is being destroyed */

@@ -61,13 +61,23 @@ static int check_claims(const struct region_table *table, const struct region_re
 	return 0;
 }
 
-unsigned int region_table_count(const struct region_table *table, uint32_t domid)
+static unsigned int count(const struct region_table *table, uint32_t domid, bool tracked_only)
 {
 	const struct region *region;
 	unsigned int n = 0;
 	LIST_FOREACH(region, &table->regions, link)
-		n += region->record.domid == domid;
+		n += region->record.domid == domid && region->record.tracked_only == tracked_only;
 	return n;
+}
+
+unsigned int region_table_count(const struct region_table *table, uint32_t domid)
+{
+	return count(table, domid, false);
+}
+
+unsigned int region_table_count_ranges(const struct region_table *table, uint32_t domid)
+{
+	return count(table, domid, true);
 }
 
 uint64_t region_table_pages(const struct region_table *table, uint32_t domid)
@@ -75,7 +85,7 @@ uint64_t region_table_pages(const struct region_table *table, uint32_t domid)
 	const struct region *region;
 	uint64_t n = 0;
 	LIST_FOREACH(region, &table->regions, link) {
-		if (region->record.domid == domid)
+		if (region->record.domid == domid && !region->record.tracked_only)
 			n += region->record.nr_pages;
 	}
 	return n;
@@ -101,6 +111,8 @@ int region_table_admit_move(const struct region_table *table, const struct regio
 
 static int take_slot(struct region_table *table, unsigned int *slot)
 {
+	if (*slot == REGION_NO_SLOT)
+		return 0;
 	if (*slot == table->n_slots) {
 		for (*slot = 0; *slot < table->n_slots && table->slots[*slot]; (*slot)++)
 			;
@@ -134,7 +146,7 @@ static void insert_sorted(struct region_table *table, struct region *region)
 		LIST_INSERT_AFTER(before, region, link);
 	else
 		LIST_INSERT_HEAD(&table->regions, region, link);
-	table->n_regions++;
+	table->n_regions += !region->record.tracked_only;
 }
 
 struct region *region_table_add(
@@ -171,8 +183,9 @@ struct region *region_table_find(const struct region_table *table, uint64_t cook
 void region_table_remove(struct region_table *table, struct region *region)
 {
 	LIST_REMOVE(region, link);
-	table->slots[region->slot] = 0;
-	table->n_regions--;
+	if (region->slot != REGION_NO_SLOT)
+		table->slots[region->slot] = 0;
+	table->n_regions -= !region->record.tracked_only;
 	while (!STAILQ_EMPTY(&region->poll_waiters)) {
 		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters);
 		STAILQ_REMOVE_HEAD(&region->poll_waiters, link);

@@ -33,13 +33,14 @@ struct region {
 	LIST_ENTRY(region) link; /* region_table::regions */
 	struct region_record record;
 	struct domain *domain;
-	unsigned int slot;  /* in the journal */
-	struct task task;   /* what is being done to it, if anything */
-	struct asker asker; /* of the task */
-	bool at_work;       /* a step of it is with the worker */
-	bool attached;      /* the worker follows it: it can be watched and polled */
-	bool dry_run;       /* goes as soon as it is checked */
-	bool journaled;     /* the slot is written */
+	unsigned int slot;       /* in the journal */
+	struct task task;        /* what is being done to it, if anything */
+	struct asker asker;      /* of the task */
+	bool at_work;            /* a step of it is with the worker */
+	bool attached;           /* the worker follows it: it can be watched and polled */
+	bool dry_run;            /* goes as soon as it is checked */
+	bool journaled;          /* the slot is written */
+	uint64_t for_connection; /* of a tracked range: whose it is */
 	bool log_requested;
 	int log_fd; /* read-only; -1: not there yet */
 	struct region_log log;
@@ -53,10 +54,13 @@ struct region {
 	bool poll_sent;
 };
 
+/* Of what is never written to the journal. */
+#define REGION_NO_SLOT UINT32_MAX
+
 struct region_table {
-	LIST_HEAD(, region) regions; /* by cookie, ascending */
-	unsigned int n_regions;
-	uint8_t *slots; /* n_slots; 1: in use */
+	LIST_HEAD(, region) regions; /* by cookie, ascending; and tracked ranges */
+	unsigned int n_regions;      /* without these */
+	uint8_t *slots;              /* n_slots; 1: in use */
 	unsigned int n_slots;
 };
 
@@ -75,8 +79,8 @@ int region_table_admit_move(const struct region_table *table, const struct regio
 	uint64_t new_vram_gfn, struct failure *failure);
 
 /*
- * Adds it in `slot`, or in a free one when slot is n_slots. NULL with errno: ENOMEM, EEXIST when the cookie
- * or slot is taken, ENOSPC.
+ * Adds it in `slot`, in a free one when slot is n_slots, or in none, REGION_NO_SLOT. NULL with errno: ENOMEM,
+ * EEXIST when the cookie or slot is taken, ENOSPC.
  */
 struct region *region_table_add(
 	struct region_table *table, const struct region_record *record, unsigned int slot);
@@ -86,8 +90,9 @@ struct region *region_table_find(const struct region_table *table, uint64_t cook
 /* Unlinks and frees it; its subscriptions must be gone. */
 void region_table_remove(struct region_table *table, struct region *region);
 
-/* The regions of a domain, and their pages. */
+/* The regions of a domain, their pages, and what is tracked there besides. */
 unsigned int region_table_count(const struct region_table *table, uint32_t domid);
+unsigned int region_table_count_ranges(const struct region_table *table, uint32_t domid);
 uint64_t region_table_pages(const struct region_table *table, uint32_t domid);
 
 #endif

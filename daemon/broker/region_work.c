@@ -155,7 +155,7 @@ void regions_advance(struct region *region)
 		region->log_requested = true;
 		return;
 	}
-	if (region->task.stage == TASK_CHECK && region->task.creation)
+	if ((region->task.stage == TASK_CHECK && region->task.creation) || region->record.tracked_only)
 		strcpy(region->record.uuid, domain->uuid);
 	if (region->task.stage != TASK_IDLE)
 		go_on(region);

@@ -19,7 +19,7 @@
 #include "daemon/common/log.h"
 
 /* Random, so that a cookie of yesterday or of another host names nothing. */
-static uint64_t new_cookie(const struct region_table *table)
+uint64_t regions_new_cookie(const struct region_table *table)
 {
 	uint64_t cookie = 0;
 	while (cookie == 0 || region_table_find(table, cookie)) {
@@ -62,6 +62,9 @@ void regions_remove(struct broker *broker, struct region *region, const char *re
 static void fail_and_remove(struct broker *broker, struct region *region, const struct failure *failure)
 {
 	asker_fail(broker, &region->asker, failure);
+	/* To who asks about a cookie there is no such region any more; a tracked range has none. */
+	if (region->record.tracked_only)
+		regions_answer_polls(broker, region, failure);
 	regions_remove(broker, region, failure->text);
 }
 
@@ -72,7 +75,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 {
 	struct failure failure;
 	struct region_record record = {
-		.cookie = new_cookie(&broker->regions),
+		.cookie = regions_new_cookie(&broker->regions),
 		.domid = request->domid,
 		.vram_gfn = request->vram_gfn,
 		.backing_gfn = request->backing_gfn,
@@ -114,6 +117,8 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 {
 	struct region *region = region_table_find(&broker->regions, cookie);
 	const struct connection *connection = connection_find(broker, asker->connection);
+	if (region && region->record.tracked_only)
+		region = NULL;
 	/* Another domain's is answered for like one that does not exist. */
 	if (region && connection &&
 		!binding_covers(connection_binding(connection), region->record.domid, region->record.uuid)) {
@@ -234,7 +239,7 @@ void regions_log_failed(struct broker *broker, uint64_t cookie, const Xenvram__I
 	if (!region)
 		return;
 	region->log_requested = false;
-	if (region->record.state != XENVRAM__V1__REGION_STATE__CREATING)
+	if (region->record.state != XENVRAM__V1__REGION_STATE__CREATING && !region->record.tracked_only)
 		return; /* of an earlier broker; asked for again with the next worker */
 	failure_set(&failure, packed->status, packed->os_error,
 		"no log for %" PRIu64 " pages can be made: %s", region->record.nr_pages, packed->message);

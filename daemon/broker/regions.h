@@ -12,6 +12,8 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 void regions_destroy(
 	struct broker *broker, const struct asker *asker, const Xenvram__V1__DestroyRegion *request);
 void regions_move(struct broker *broker, const struct asker *asker, const Xenvram__V1__MoveRegion *request);
+/* One that no region has. */
+uint64_t regions_new_cookie(const struct region_table *table);
 /* The region with this cookie; if there is none the asker is told so, and NULL. */
 struct region *regions_require(struct broker *broker, const struct asker *asker, uint64_t cookie);
 /*

@@ -9,6 +9,7 @@
 #include "daemon/broker/domain.h"
 #include "daemon/broker/gate.h"
 #include "daemon/broker/listing.h"
+#include "daemon/broker/ranges.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -211,6 +212,12 @@ static void handle_list_pins(struct broker *broker, struct connection *connectio
 	raw_pins_list(broker, asker, request->list_pins->domid);
 }
 
+static void handle_track_dirty(struct broker *broker, struct connection *connection,
+	const struct asker *asker, const Request *request)
+{
+	ranges_track(broker, connection, asker, request->track_dirty);
+}
+
 /* ---- the table ---- */
 
 enum {
@@ -244,6 +251,7 @@ static const struct operation operations[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR] = {handle_pin_cacheattr, CHANGES | PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR] = {handle_unpin_cacheattr, CHANGES | PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_LIST_PINS] = {handle_list_pins, 0},
+	[XENVRAM__V1__REQUEST__OPERATION_TRACK_DIRTY] = {handle_track_dirty, PAUSES},
 };
 
 /* NULL for what is none; the gate refuses it. */

@@ -17,7 +17,7 @@
 
 /* The track call writes one bit a page; the spare word keeps the buffer off a page boundary. */
 #define BITMAP_WORDS (MAX_REGION_PAGES / 64)
-#define MAX_EXTENTS  (MAX_REGIONS_PER_DOMAIN * MAX_REGION_EXTENTS)
+#define MAX_EXTENTS  ((MAX_REGIONS_PER_DOMAIN + MAX_TRACKED_RANGES_PER_DOMAIN) * MAX_REGION_EXTENTS)
 
 struct poll_request {
 	STAILQ_ENTRY(poll_request) link; /* tracker::requests */

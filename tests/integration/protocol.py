@@ -265,6 +265,12 @@ class Client(Connection):
         reply, fds = self.call_with_fds("subscribe", request)
         return Subscription(reply.subscribe, fds)
 
+    def track_dirty(self, domid, first_gfn, nr_pages, since=0):
+        """(dirty pages, counted from the first; generation)"""
+        request = pb.TrackDirty(domid=domid, first_gfn=first_gfn, nr_pages=nr_pages, since=since)
+        reply = self.call("track_dirty", request)
+        return pages_of_bitmap(reply.snapshot.bitmap), reply.snapshot.generation
+
     def unsubscribe(self, subscription):
         return self.call("unsubscribe", pb.Unsubscribe(subscription=subscription.id))
 

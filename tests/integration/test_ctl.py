@@ -191,6 +191,15 @@ class Ctl(SimTest):
         _, err = self.run_ctl("--socket", "/nonexistent/sock", "regions", status=1)
         self.assertIn("/nonexistent/sock", err)
 
+    def test_dirty(self):
+        self.guest.set_picture(0x700, 4, band_pages=4, pace=1000)
+        self.guest.paint()
+        arguments = ("dirty", "--domid", "1", "--gfn", "0x6fe", "--pages", "10", "--interval", "100")
+        found = self.json(*arguments)
+        self.assertEqual((found["runs"], found["dirty_pages"]), ([{"first": 2, "pages": 4}], 4))
+        out, _ = self.run_ctl(*arguments)
+        self.assertIn("gfn 0x700 to 0x703: 4", out)
+
     def test_watch(self):
         cookie = self.create()
         self.guest.set_picture(VRAM, 20, pace=200000)

@@ -433,6 +433,42 @@ static void test_move_ram(void **state)
 	}
 }
 
+static void test_track_dirty(void **state)
+{
+	(void)state;
+	Xenvram__V1__TrackDirty track = XENVRAM__V1__TRACK_DIRTY__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+	static const struct {
+		uint32_t domid;
+		uint64_t first, nr_pages;
+		const char *what; /* NULL: good */
+	} cases[] = {
+		{7, 0, 1, NULL},
+		{MAX_DOMID, MAX_GFN - 1, 1, NULL},
+		{7, 0x100, MAX_REGION_PAGES, NULL},
+		{7, 0, 0, NULL},
+		{7, 1, 0, "nr_pages"},
+		{MAX_DOMID + 1, 0, 0, "domid"},
+		{7, 0, MAX_REGION_PAGES + 1, "nr_pages"},
+		{7, MAX_GFN, 1, "first_gfn"},
+		{7, UINT64_MAX, 2, "first_gfn"},
+		{7, MAX_GFN - 1, 2, "first_gfn"},
+	};
+
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_TRACK_DIRTY;
+	request.track_dirty = &track;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		track.domid = cases[i].domid;
+		track.first_gfn = cases[i].first;
+		track.nr_pages = cases[i].nr_pages;
+		if (cases[i].what)
+			assert_refused(&request, EINVAL, cases[i].what);
+		else
+			assert_accepted(&request);
+	}
+}
+
 static void test_client_name(void **state)
 {
 	(void)state;
@@ -556,6 +592,7 @@ int main(void)
 		cmocka_unit_test(test_listing),
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_move_ram),
+		cmocka_unit_test(test_track_dirty),
 		cmocka_unit_test(test_client_name),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_absent_and_unknown_operations),

@@ -166,7 +166,17 @@ static void test_slots(void **state)
 	record.cookie = 51;
 	assert_null_with(region_table_add(&table, &record, 17), EEXIST);
 	assert_null_with(region_table_add(&table, &record, SLOTS + 1), EEXIST);
-	assert_null_with(region_table_add(&table, &record, UINT32_MAX), EEXIST);
+	assert_null_with(region_table_add(&table, &record, UINT32_MAX - 1), EEXIST);
+
+	/* A tracked range needs none, and is none of the regions. */
+	record.tracked_only = true;
+	struct region *range = region_table_add(&table, &record, REGION_NO_SLOT);
+	assert_int_equal(table.n_regions, 3);
+	assert_int_equal(region_table_count(&table, 7), 3);
+	assert_int_equal(region_table_count_ranges(&table, 7), 1);
+	region_table_remove(&table, range);
+	assert_int_equal(region_table_count_ranges(&table, 7), 0);
+	assert_int_equal(table.n_regions, 3);
 
 	region_table_remove(&table, first);
 	assert_int_equal(add(3, 7)->slot, 0);
