@@ -62,19 +62,16 @@ static int send_request(struct xenvram *conn, const Xenvram__V1__Request *reques
 
 static int await_reply(struct xenvram *conn, uint64_t deadline_ns)
 {
-	for (;;) {
-		if (receive_packets(conn) < 0)
-			return -1;
-		if (conn->reply)
-			return 0;
-		if (conn->awaited_serial == 0)
-			return connection_fail(conn, EAGAIN,
-				"xenvramd was restarted before it answered; the request may or may not have "
-				"been "
-				"carried out: list the regions, then try again");
-		if (wait_for(conn, POLLIN, deadline_ns) < 0)
+	/* Sending may have taken in what ends the call, or what it waits for. */
+	while (!conn->reply && conn->awaited_serial != 0) {
+		if (wait_for(conn, POLLIN, deadline_ns) < 0 || receive_packets(conn) < 0)
 			return -1;
 	}
+	if (conn->reply)
+		return 0;
+	return connection_fail(conn, EAGAIN,
+		"xenvramd was restarted before it answered; the request may or may not have been "
+		"carried out: list the regions, then try again");
 }
 
 static int exchange(struct xenvram *conn, Xenvram__V1__Request *request)

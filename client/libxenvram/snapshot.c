@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -6,16 +7,23 @@
 #include "client/libxenvram/call.h"
 #include "client/libxenvram/snapshot.h"
 
-/* Page i is bit i % 8 of byte i / 8 on the wire; set bit by bit, it needs no byte order. Returns their
- * number. */
+/*
+ * Page i is bit i % 8 of byte i / 8 on the wire, so 64 pages are a little-endian word. Bits beyond the pages
+ * are not to be trusted. Returns the number of dirty pages.
+ */
 static uint64_t copy_bitmap(uint64_t *bitmap, const uint8_t *bytes, uint64_t nr_pages)
 {
 	uint64_t dirty_pages = 0;
 
-	for (uint64_t i = 0; i < nr_pages; i++) {
-		uint64_t dirty = bytes[i / 8] >> (i % 8) & 1;
-		bitmap[i / 64] |= dirty << (i % 64);
-		dirty_pages += dirty;
+	for (uint64_t first = 0; first < nr_pages; first += 64) {
+		uint64_t n = nr_pages - first < 64 ? nr_pages - first : 64;
+		uint64_t word = 0;
+		memcpy(&word, bytes + first / 8, (n + 7) / 8);
+		word = le64toh(word);
+		if (n < 64)
+			word &= (1ull << n) - 1;
+		bitmap[first / 64] = word;
+		dirty_pages += __builtin_popcountll(word);
 	}
 	return dirty_pages;
 }

@@ -10,9 +10,6 @@
 #include "daemon/common/fd.h"
 #include "daemon/common/list.h"
 
-/* Packets handled before other descriptors of the loop get their turn. */
-#define MAX_PACKETS_A_TURN 16
-
 struct queued {
 	STAILQ_ENTRY(queued) link; /* channel::queue */
 	size_t n_bytes;
@@ -161,20 +158,18 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	channel->freed = &freed;
-	for (unsigned int i = 0; i < MAX_PACKETS_A_TURN && !channel->closing; i++) {
-		if (!event_pending(channel->readable, EV_READ, NULL))
-			break; /* held by what the packet before led to */
+	/* One packet a turn: others get theirs, and who waits for a reply before it asks again costs no read
+	 * in vain. */
+	if (!channel->closing) {
 		int n = frame_recv(channel->fd, &frame);
-		if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
-			break;
-		if (n <= 0) {
+		if (n > 0) {
+			channel->ops->on_packet(channel->owner, &frame);
+			frame_close_fds(&frame);
+			if (freed)
+				return;
+		} else if (n == 0 || (errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)) {
 			schedule_close(channel, n == 0 ? 0 : errno);
-			break;
 		}
-		channel->ops->on_packet(channel->owner, &frame);
-		frame_close_fds(&frame);
-		if (freed)
-			return;
 	}
 	channel->freed = NULL;
 	if (channel->closing) {
