@@ -61,7 +61,7 @@ static void collect_control(struct frame *frame, struct msghdr *header)
 	}
 }
 
-int frame_recv(int socket, struct frame *frame)
+static int receive(int socket, struct frame *frame, int flags)
 {
 	union {
 		struct cmsghdr align;
@@ -77,9 +77,7 @@ int frame_recv(int socket, struct frame *frame)
 	ssize_t n;
 
 	frame->n_fds = 0;
-	do {
-		n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	n = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -1;
 
@@ -92,6 +90,20 @@ int frame_recv(int socket, struct frame *frame)
 		return 0;
 	errno = header.msg_flags & MSG_TRUNC ? EMSGSIZE : EBADMSG;
 	return -1;
+}
+
+int frame_recv(int socket, struct frame *frame)
+{
+	int result;
+	do {
+		result = receive(socket, frame, MSG_DONTWAIT);
+	} while (result < 0 && errno == EINTR);
+	return result;
+}
+
+int frame_recv_wait(int socket, struct frame *frame)
+{
+	return receive(socket, frame, 0);
 }
 
 int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
@@ -118,7 +130,7 @@ int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, un
 		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
 	}
 	do {
-		n = sendmsg(socket, &header, MSG_NOSIGNAL);
+		n = sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -1 : 0;
 }

@@ -32,6 +32,9 @@ struct frame {
  */
 int frame_recv(int socket, struct frame *frame);
 
+/* The same, but waits, for as long as the socket's own mode and timeout say. Also -1 with EINTR. */
+int frame_recv_wait(int socket, struct frame *frame);
+
 /* Takes descriptor i out of the frame, which the caller then owns; -1 if there is none. */
 int frame_take_fd(struct frame *frame, unsigned int i);
 
@@ -39,8 +42,8 @@ int frame_take_fd(struct frame *frame, unsigned int i);
 void frame_close_fds(struct frame *frame);
 
 /*
- * Sends one packet; fds stay the caller's. 0, or -1 with errno as sendmsg has it: EAGAIN means that the
- * socket's buffer is full, EPIPE that the peer is gone (no signal is raised).
+ * Sends one packet, without waiting; fds stay the caller's. 0, or -1 with errno as sendmsg has it: EAGAIN
+ * means that the socket's buffer is full, EPIPE that the peer is gone (no signal is raised).
  */
 int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds);
 

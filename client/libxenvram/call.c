@@ -24,6 +24,11 @@ static uint64_t now_ns(void)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
+static int timed_out(struct xenvram *conn)
+{
+	return connection_fail(conn, ETIMEDOUT, "xenvramd did not answer within %u ms", conn->timeout_ms);
+}
+
 /* Waits for one of the poll events; signals do not end it. */
 static int wait_for(struct xenvram *conn, short events, uint64_t deadline_ns)
 {
@@ -32,8 +37,7 @@ static int wait_for(struct xenvram *conn, short events, uint64_t deadline_ns)
 	for (;;) {
 		uint64_t now = now_ns();
 		if (now >= deadline_ns)
-			return connection_fail(
-				conn, ETIMEDOUT, "xenvramd did not answer within %u ms", conn->timeout_ms);
+			return timed_out(conn);
 		uint64_t left_ms = (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS;
 		int n = poll(&fd, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
 		if (n > 0)
@@ -64,8 +68,14 @@ static int await_reply(struct xenvram *conn, uint64_t deadline_ns)
 {
 	/* Sending may have taken in what ends the call, or what it waits for. */
 	while (!conn->reply && conn->awaited_serial != 0) {
-		if (wait_for(conn, POLLIN, deadline_ns) < 0 || receive_packets(conn) < 0)
+		int received = receive_one(conn);
+		if (received < 0)
 			return -1;
+		/* A signal, the end of the time, or a socket that does not wait, whoever made it so. */
+		if (received == 0 && wait_for(conn, POLLIN, deadline_ns) < 0)
+			return -1;
+		if (!conn->reply && now_ns() >= deadline_ns)
+			return timed_out(conn);
 	}
 	if (conn->reply)
 		return 0;

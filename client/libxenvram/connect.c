@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The way to a connection: socket, descriptors to poll, Hello. */
+/* The way to a connection: socket, Hello. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -17,11 +15,12 @@
 /* How often a Hello is said whose answer a restart has taken away. */
 #define MAX_HELLOS 5u
 
-/* So that it never blocks, and is nobody else's after an exec. */
+/* So that reading waits, no longer than a call may, and the socket is nobody else's after an exec. */
 static int prepare_socket(struct xenvram *conn, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+		connection_apply_timeout(conn, fd) < 0)
 		return connection_fail(
 			conn, errno, "descriptor %d cannot be used as a socket: %s", fd, strerror(errno));
 	return 0;
@@ -55,20 +54,6 @@ static int connect_socket(struct xenvram *conn, const char *path)
 	if (prepare_socket(conn, fd) < 0)
 		return -1;
 	conn->socket = own_steal(&fd);
-	return 0;
-}
-
-static int open_poll_fds(struct xenvram *conn)
-{
-	struct epoll_event readable = {.events = EPOLLIN};
-
-	conn->pending_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	conn->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (conn->pending_fd < 0 || conn->epoll_fd < 0 ||
-		epoll_ctl(conn->epoll_fd, EPOLL_CTL_ADD, conn->pending_fd, &readable) < 0 ||
-		epoll_ctl(conn->epoll_fd, EPOLL_CTL_ADD, conn->socket, &readable) < 0)
-		return connection_fail(
-			conn, errno, "cannot open what polls the connection: %s", strerror(errno));
 	return 0;
 }
 
@@ -113,7 +98,7 @@ int xenvram_connect(struct xenvram *conn, const char *socket_path)
 {
 	if (begin(conn) < 0 || connect_socket(conn, socket_path ? socket_path : XENVRAM_SOCKET_PATH) < 0)
 		return -1;
-	if (open_poll_fds(conn) < 0 || say_hello(conn) < 0) {
+	if (say_hello(conn) < 0) {
 		close_all(conn);
 		return -1;
 	}
@@ -137,7 +122,7 @@ int xenvram_connect_fd(struct xenvram *conn, int fd)
 	if (begin(conn) < 0 || prepare_socket(conn, fd) < 0)
 		return -1;
 	conn->socket = fd;
-	if (open_poll_fds(conn) < 0 || say_hello_persistently(conn) < 0) {
+	if (say_hello_persistently(conn) < 0) {
 		conn->socket = -1; /* the caller's still */
 		close_all(conn);
 		return -1;

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "client/libxenvram/own.h"
 
@@ -88,12 +91,23 @@ void xenvram_free(struct xenvram *conn)
 	free(conn);
 }
 
+int connection_apply_timeout(const struct xenvram *conn, int fd)
+{
+	struct timeval timeout = {
+		.tv_sec = conn->timeout_ms / 1000,
+		.tv_usec = conn->timeout_ms % 1000 * 1000,
+	};
+	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+}
+
 int xenvram_set_timeout_ms(struct xenvram *conn, uint32_t timeout_ms)
 {
 	connection_begin(conn);
 	if (timeout_ms == 0)
 		return connection_fail(conn, EINVAL, "a timeout of 0 ms leaves no time for an answer");
 	conn->timeout_ms = timeout_ms;
+	if (conn->socket >= 0 && connection_apply_timeout(conn, conn->socket) < 0)
+		return connection_fail(conn, errno, "cannot set a timeout: %s", strerror(errno));
 	return 0;
 }
 
@@ -107,10 +121,30 @@ const char *xenvram_warning(const struct xenvram *conn)
 	return conn->warning;
 }
 
+/* Made for who wants them: packets cost more on a socket that is polled. What waits already is seen at once.
+ */
+static int open_poll_fds(struct xenvram *conn)
+{
+	struct epoll_event readable = {.events = EPOLLIN};
+
+	conn->pending_fd = eventfd(events_wait(&conn->events), EFD_CLOEXEC | EFD_NONBLOCK);
+	conn->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (conn->pending_fd >= 0 && conn->epoll_fd >= 0 &&
+		epoll_ctl(conn->epoll_fd, EPOLL_CTL_ADD, conn->pending_fd, &readable) == 0 &&
+		epoll_ctl(conn->epoll_fd, EPOLL_CTL_ADD, conn->socket, &readable) == 0)
+		return 0;
+	connection_fail(conn, errno, "cannot open what polls the connection: %s", strerror(errno));
+	own_close(&conn->pending_fd);
+	own_close(&conn->epoll_fd);
+	return -1;
+}
+
 int xenvram_fd(struct xenvram *conn)
 {
 	connection_begin(conn);
-	if (conn->epoll_fd < 0)
+	if (conn->socket < 0)
 		return connection_fail(conn, ENOTCONN, "not connected to xenvramd");
+	if (conn->epoll_fd < 0 && open_poll_fds(conn) < 0)
+		return -1;
 	return conn->epoll_fd;
 }

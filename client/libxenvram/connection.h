@@ -16,7 +16,8 @@ struct xenvram {
 	int socket;  /* -1: not connected; after a failure it is kept, shut down, for those who poll it */
 	bool broken; /* for good */
 
-	/* What a user polls: the socket, and an eventfd that is readable while events wait. */
+	/* What a user polls, once asked for: the socket, and an eventfd that is readable while events wait.
+	 */
 	int epoll_fd;
 	int pending_fd;
 	struct events events;
@@ -39,6 +40,9 @@ int connection_fail(struct xenvram *conn, int os_error, const char *format, ...)
 /* The same when nothing sensible can follow: ends the connection as well. */
 int connection_break(struct xenvram *conn, int os_error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Reading from the socket waits no longer than a call may. 0, or -1 with errno. */
+int connection_apply_timeout(const struct xenvram *conn, int fd);
 
 /* Every public function that can fail on a connection begins with one of these. */
 void connection_begin(struct xenvram *conn);

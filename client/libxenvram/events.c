@@ -36,6 +36,11 @@ void events_put(struct events *events, uint64_t cookie, enum xenvram_region_stat
 	snprintf(event->reason, sizeof(event->reason), "%s", reason);
 }
 
+bool events_wait(const struct events *events)
+{
+	return events->n > 0;
+}
+
 bool events_take(struct events *events, struct event *ret_event)
 {
 	if (events->n == 0)

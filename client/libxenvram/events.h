@@ -31,6 +31,8 @@ struct events {
  */
 void events_put(struct events *events, uint64_t cookie, enum xenvram_region_state state, const char *reason);
 
+bool events_wait(const struct events *events);
+
 /* Takes the oldest; false when there is none. */
 bool events_take(struct events *events, struct event *ret_event);
 

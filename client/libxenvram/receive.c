@@ -27,7 +27,8 @@ static void receive_event(struct xenvram *conn, const Xenvram__V1__Event *event)
 	default: /* newer than this library */
 		return;
 	}
-	eventfd_write(conn->pending_fd, 1);
+	if (conn->pending_fd >= 0)
+		eventfd_write(conn->pending_fd, 1);
 }
 
 /* True when the reply is the one that is waited for. */
@@ -49,16 +50,16 @@ static int receive_refusal(struct xenvram *conn, const Xenvram__V1__Reply *reply
 }
 
 /* 1: a packet was read; 0: there is none; -1: the connection has ended. */
-static int receive_packet(struct xenvram *conn)
+static int receive_packet(struct xenvram *conn, int (*receive)(int socket, struct frame *frame))
 {
 	frame_close_fds(&conn->frame);
-	switch (frame_recv(conn->socket, &conn->frame)) {
+	switch (receive(conn->socket, &conn->frame)) {
 	case 1:
 		break;
 	case 0:
 		return connection_break(conn, ECONNRESET, "xenvramd closed the connection");
 	default:
-		if (errno == EAGAIN)
+		if (errno == EAGAIN || errno == EINTR)
 			return 0;
 		if (errno == EMSGSIZE)
 			return connection_break(conn, EPROTO, "xenvramd sent an oversized packet");
@@ -93,9 +94,14 @@ static int receive_packet(struct xenvram *conn)
 int receive_packets(struct xenvram *conn)
 {
 	for (unsigned int i = 0; i < MAX_PACKETS && !conn->reply; i++) {
-		int received = receive_packet(conn);
+		int received = receive_packet(conn, frame_recv);
 		if (received <= 0)
 			return received;
 	}
 	return 0;
+}
+
+int receive_one(struct xenvram *conn)
+{
+	return receive_packet(conn, frame_recv_wait);
 }

@@ -157,7 +157,7 @@ void xenvram_set_handlers(struct xenvram *conn, const struct xenvram_handlers *h
 /*
  * A descriptor that polls readable whenever xenvram_dispatch() has something to do, also when that was read
  * by a blocking call in between. It is the connection's: do not read, write or close it. -1 with ENOTCONN
- * before xenvram_connect() has succeeded.
+ * before xenvram_connect() has succeeded, or EMFILE.
  */
 int xenvram_fd(struct xenvram *conn);
 

@@ -98,13 +98,13 @@ static void a_connection_is_handed_over(void **state)
 
 	/* As it may come out of an exec. */
 	assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
-	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	struct xenvram *heir = xenvram_new("heir");
 	assert_non_null(heir);
 	assert_int_equal(xenvram_connect_fd(heir, fd), 0);
 	assert_int_equal(domid, 7);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	assert_fails(xenvram_connect_fd(heir, fd), EISCONN);
 	assert_int_equal(xenvram_destroy_region(heir, 1), 0);
 	xenvram_free(heir);
