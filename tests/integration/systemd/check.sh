@@ -5,6 +5,7 @@
 set -euo pipefail
 
 readonly tools=/opt/xenvram-test unit=xenvramd.service socket=/run/xenvram/xenvram.sock
+readonly config=/etc/xenvram/xenvramd.conf uid_base=3000000
 export SIMXEN_HOST=/dev/shm/simxen
 
 fail() {
@@ -51,6 +52,43 @@ lists_region() {
   xenvramctl regions | grep -q "^$cookie "
 }
 
+# as USER GROUPS COMMAND...
+as() {
+  setpriv --reuid="$1" --regid="$1" --groups="$2" "${@:3}"
+}
+
+# create_refused DOMID WORD: another region of the domain is refused, and told why.
+create_refused() {
+  answer=$(xenvramctl create --domid "$1" --vram-gfn 0xf1000 --backing-gfn 0x2000 --pages 16 2>&1) && return 1
+  [[ $answer == *"$2"* ]]
+}
+
+# recorded FIELD=VALUE...: the service has written an entry with all of them to the journal.
+recorded() {
+  journalctl --sync
+  [ -n "$(journalctl --quiet --output=cat "_SYSTEMD_UNIT=$unit" "$@")" ]
+}
+
+# said SENTENCE: the service has written it to the journal since the reload.
+said() {
+  journalctl --sync
+  journalctl --quiet --output=cat --after-cursor="$cursor" --unit="$unit" | grep -F -- "$1" >/dev/null
+}
+
+# reload STATUS: with the standard input as the configuration file, the service gets there.
+reload() {
+  cat >"$config"
+  journalctl --sync
+  cursor=$(journalctl --quiet --lines=1 --show-cursor | sed -n 's/^-- cursor: //p')
+  systemctl reload "$unit" || fail "systemctl reload: status $?"
+  eventually said "$1"
+  eventually is_serving
+}
+
+is_serving() {
+  [ "$(property ActiveState)" = active ]
+}
+
 check_units() {
   systemd-analyze verify --man=no xenvramd.socket "$unit" || fail "systemd-analyze finds fault with the units"
   passed "systemd-analyze verify"
@@ -81,6 +119,71 @@ check_region() {
   cookie=$(xenvramctl create --domid 1 --vram-gfn 0xf0000 --backing-gfn 0x1000 --pages 64)
   lists_region || fail "the new region $cookie is not listed"
   passed "region $cookie is created and listed"
+}
+
+check_reload() {
+  local supervisor line usual
+  usual=$(cat "$config")
+  supervisor=$(property MainPID)
+  create_refused 1 "at most 1 " && fail "the limit holds before it is set"
+  xenvramctl destroy "$answer" >/dev/null || fail "a second region is not created: $answer"
+
+  reload "the configuration was read anew" <<<$'[limits]\nregions-per-domain = 1'
+  eventually create_refused 1 "at most 1 "
+  [ "$(property StatusText)" = Serving ] || fail "the status after a reload: $(property StatusText)"
+  passed "systemctl reload: the new limit holds"
+
+  reload "was not read anew" <<<$'[limits]\nregions-per-domain = 2\nregions = lots\n\n[limit]\nconnections 9'
+  for line in '3: regions is "lots"' '5: there is no section [limit]' '6: "connections 9" is no section'; do
+    said "$config:$line" || fail "the journal does not have the fault of line $line"
+  done
+  [[ $(property StatusText) == *"has faults"* ]] || fail "the status does not tell: $(property StatusText)"
+  create_refused 1 "at most 1 " || fail "a faulty file has changed the settings: $answer"
+  lists_region || fail "the region is not listed after a faulty file"
+  passed "systemctl reload with a faulty file: every fault is in the journal, and the old limit holds"
+
+  reload "the configuration was read anew" <<<"$usual"
+  [ "$(property MainPID)" = "$supervisor" ] || fail "a reload has started another supervisor"
+}
+
+check_people() {
+  local asker mine
+  reload "the configuration was read anew" <<<$'[access]\ndomain-uid-base = '"$uid_base"
+
+  xenvramctl create --domid 2 --vram-gfn 0xf0000 --backing-gfn 0x1000 --pages 64 >/tmp/cookie &
+  asker=$!
+  wait "$asker" || fail "root's region is not created"
+  recorded XENVRAM_OPERATION=CreateRegion XENVRAM_UID=0 XENVRAM_PID="$asker" XENVRAM_DOMID=2 XENVRAM_STATUS=OK \
+    PRIORITY=5 XENVRAM_COOKIE="$(cat /tmp/cookie)" || fail "no record of the creation by root, pid $asker"
+  recorded XENVRAM_OPERATION=CreateRegion XENVRAM_DOMID=2 XENVRAM_PID=1 && fail "init has created a region"
+  passed "journalctl XENVRAM_OPERATION=CreateRegion tells who, for whom, and with what result"
+
+  as 65534 65534 xenvramctl regions 2>/tmp/said && fail "a stranger is served"
+  grep -q 'uid 65534' /tmp/said || fail "a stranger is not told why: $(cat /tmp/said)"
+  recorded XENVRAM_OPERATION=Connect XENVRAM_UID=65534 XENVRAM_STATUS=PERMISSION_DENIED PRIORITY=4 ||
+    fail "no record of the refused user"
+  passed "a stranger is refused, and recorded"
+
+  useradd --groups xenvram alice
+  setpriv --reuid=alice --regid=alice --init-groups xenvramctl destroy "$(cat /tmp/cookie)" >/dev/null ||
+    fail "a member of group xenvram is no administrator"
+  recorded XENVRAM_OPERATION=DestroyRegion XENVRAM_UID="$(id -u alice)" XENVRAM_STATUS=OK ||
+    fail "no record of what the administrator did"
+  passed "a member of group xenvram administers"
+
+  mine=$(as $((uid_base + 2)) $((uid_base + 2)) \
+    xenvramctl create --domid 2 --vram-gfn 0xf0000 --backing-gfn 0x1000 --pages 64) ||
+    fail "the device model of domain 2 cannot create a region"
+  recorded XENVRAM_OPERATION=CreateRegion XENVRAM_UID=$((uid_base + 2)) XENVRAM_BOUND_DOMID=2 \
+    XENVRAM_STATUS=OK || fail "no record of what the device model did"
+  [ "$(as $((uid_base + 2)) $((uid_base + 2)) xenvramctl regions | grep -o '^0x[0-9a-f]*')" = "$mine" ] ||
+    fail "the device model of domain 2 does not see its own region alone"
+  as $((uid_base + 2)) $((uid_base + 2)) xenvramctl destroy "$cookie" >/dev/null 2>&1 &&
+    fail "the device model of domain 2 destroys a region of domain 1"
+  recorded XENVRAM_OPERATION=DestroyRegion XENVRAM_COOKIE="$cookie" XENVRAM_UID=$((uid_base + 2)) \
+    XENVRAM_STATUS=NOT_FOUND || fail "no record of the attempt on domain 1"
+  as $((uid_base + 2)) $((uid_base + 2)) xenvramctl destroy "$mine" >/dev/null
+  passed "a device model's uid is bound to its domain"
 }
 
 check_privileges() {
@@ -125,13 +228,23 @@ check_journal() {
   passed "the journal has $lines lines of the daemon"
 }
 
+check_config() {
+  [ "$(stat -c '%U:%G %a' "$config")" = "root:root 644" ] || fail "the configuration file's owner or mode"
+  grep -q '^# An administrator was here\.$' "$config" || fail "installing again has replaced the configuration file"
+  passed "the configuration file is installed, and the next installation keeps it"
+}
+
 trap 'journalctl --no-pager >/out/journal' EXIT
 check_units
+check_config
 "$tools/simxen" create-host "$SIMXEN_HOST"
 "$tools/simxen" create 1
+"$tools/simxen" create 2
 check_activation
 check_region
 check_privileges
+check_reload
+check_people
 check_restart
 check_stop
 check_journal

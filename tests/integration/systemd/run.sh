@@ -37,7 +37,12 @@ trap clean_up EXIT
 readonly layer=$scratch/layer
 readonly tools=$layer/opt/xenvram-test units=$layer/etc/systemd/system
 mkdir -p "$scratch/out" "$tools/lib" "$units"/xenvramd.{socket,service}.d
-DESTDIR=$layer cmake --install "$build" >"$scratch/install.log" 2>&1 || { cat "$scratch/install.log"; exit 1; }
+install_xenvram() {
+  DESTDIR=$layer cmake --install "$build" >"$scratch/install.log" 2>&1 || { cat "$scratch/install.log"; exit 1; }
+}
+install_xenvram
+echo "# An administrator was here." >>"$layer/etc/xenvram/xenvramd.conf"
+install_xenvram
 cp -a "$stand_ins"/*.so* "$tools/lib/"
 cp "$simxen" "$here/check.sh" "$tools/"
 cp "$here/check.service" "$units/xenvram-check.service"
