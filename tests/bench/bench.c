@@ -161,6 +161,10 @@ static void print_goal(const struct bench_figure *figure)
 	case NO_GOAL:
 		printf("null, \"met\": null");
 		break;
+	case VALUE_AT_LEAST:
+		printf("\">= %g %s\", \"met\": %s", limit, figure->unit,
+			figure->value >= limit ? "true" : "false");
+		break;
 	case VALUE_AT_MOST:
 		printf("\"<= %g %s\", \"met\": %s", limit, figure->unit,
 			figure->value <= limit ? "true" : "false");

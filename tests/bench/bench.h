@@ -49,7 +49,7 @@ double bench_quantile(double *values, size_t n, double p);
 double bench_median(const struct bench_options *options, const struct bench_subject *subject);
 
 struct bench_goal {
-	enum { NO_GOAL, VALUE_AT_MOST, RATIO_AT_MOST, RATIO_BELOW } kind;
+	enum { NO_GOAL, VALUE_AT_LEAST, VALUE_AT_MOST, RATIO_AT_MOST, RATIO_BELOW } kind;
 	double limit;
 };
 

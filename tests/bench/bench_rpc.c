@@ -73,7 +73,7 @@ static size_t reply_bytes(const struct call *call, uint64_t generation, size_t b
 static void report(const struct bench_options *options, const char *what, const char *against,
 	const struct bench_subject *subject, const struct bench_subject *anchor, struct bench_goal goal)
 {
-	char name[64];
+	char name[96];
 	snprintf(name, sizeof(name), "snapshot by message, %s, against %s", what, against);
 	bench_report_pair(options, name, "us", 1000, subject, anchor, goal);
 }

@@ -157,7 +157,10 @@ static void report(const struct crowd *crowd, const struct crowd *first)
 		.unit = "a second",
 		.anchor = "wanted",
 		.anchor_value = 1e6 / PERIOD_US,
-		.ratio = crowd->polls * PERIOD_US / 1e6};
+		.ratio = crowd->polls * PERIOD_US / 1e6,
+		/* Or what is seen to be cheap would be cheap because it is not done. */
+		.goal = most ? (struct bench_goal){VALUE_AT_LEAST, 0.95 * 1e6 / PERIOD_US}
+			     : (struct bench_goal){0}};
 	bench_report(&polls);
 
 	snprintf(name, sizeof(name), "%u domains, wake-ups of one reader", n);
