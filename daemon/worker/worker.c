@@ -17,12 +17,9 @@
 #include "daemon/common/privilege.h"
 #include "daemon/common/role.h"
 #include "daemon/common/sandbox.h"
-#include "daemon/worker/arrangement.h"
+#include "daemon/worker/command.h"
 #include "daemon/worker/guest.h"
 #include "daemon/worker/log_store.h"
-#include "daemon/worker/page_map.h"
-#include "daemon/worker/pin.h"
-#include "daemon/worker/relocation.h"
 #include "daemon/worker/tracker.h"
 #include "proto/internal.pb-c.h"
 
@@ -88,197 +85,14 @@ static void on_domain_gone(void *owner)
 
 static const struct tracker_ops tracker_ops = {on_polled, on_domain_gone};
 
-/* ---- commands; each returns 0, or -1 with the failure ---- */
-
-/* Also one that is followed elsewhere, or in part, up to now. */
-static int place(
-	struct worker *worker, const Xenvram__Internal__Placement *placement, struct failure *failure)
-{
-	struct extent live[MAX_REGION_EXTENTS];
-	size_t n_live = 0;
-
-	for (; n_live < placement->n_live && n_live < MAX_REGION_EXTENTS; n_live++)
-		live[n_live] =
-			(struct extent){placement->live[n_live]->first, placement->live[n_live]->nr_pages};
-	if (tracker_place(worker->tracker, placement->cookie, placement->vram_gfn, placement->scattered, live,
-		    n_live) < 0)
-		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
-			"region 0x%" PRIx64 " cannot be followed: %s", placement->cookie, strerror(errno));
-	return 0;
-}
-
-static int attach(
-	struct worker *worker, const Xenvram__Internal__Placement *placement, struct failure *failure)
-{
-	struct extent vram = {placement->vram_gfn, placement->nr_pages};
-	int fd = log_store_fd(&worker->logs, placement->cookie);
-	if (fd < 0 || tracker_add(worker->tracker, placement->cookie, vram, fd) < 0)
-		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno,
-			"the log of region 0x%" PRIx64 " cannot be used: %s", placement->cookie,
-			strerror(errno));
-	return place(worker, placement, failure);
-}
-
-/* Unlike a new broker's attaching it keeps the readers that the region has. */
-static int follow(
-	struct worker *worker, const Xenvram__Internal__Placement *placement, struct failure *failure)
-{
-	return tracker_has(worker->tracker, placement->cookie) ? place(worker, placement, failure)
-							       : attach(worker, placement, failure);
-}
-
-/* A page that is missing may be the first sign of the domain's end. */
-static int check(struct worker *worker, const Xenvram__Internal__Check *check, struct failure *failure)
-{
-	struct failure gone;
-
-	if (relocation_check(&worker->guest, check, failure) == 0)
-		return 0;
-	tracker_suspend(worker->tracker);
-	if (guest_check_alive(&worker->guest, &gone) < 0)
-		*failure = gone;
-	return -1;
-}
-
-/* Tracking is off while pages are moved, and has to begin anew after that: what was not read is all dirty. */
-static int arrange(struct worker *worker, const Xenvram__Internal__Arrange *arrange,
-	Xenvram__Internal__Done *done, struct failure *warning, struct failure *failure)
-{
-	bool pinned = false;
-
-	tracker_suspend(worker->tracker);
-	if (guest_check_alive(&worker->guest, failure) < 0 ||
-		arrangement_apply(&worker->guest, arrange, &pinned, warning, failure) < 0)
-		return -1;
-	done->pinned = pinned;
-	switch (arrange->tracking) {
-	case XENVRAM__INTERNAL__TRACKING__FOLLOWS:
-		return follow(worker, arrange->placement, failure);
-	case XENVRAM__INTERNAL__TRACKING__ENDS:
-		tracker_remove(worker->tracker, arrange->cookie);
-		return 0;
-	default:
-		return 0;
-	}
-}
-
-static int no_region(uint64_t cookie, struct failure *failure)
-{
-	return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "region 0x%" PRIx64 ": %s", cookie,
-		strerror(errno));
-}
-
-static int mark(struct worker *worker, const Xenvram__Internal__Mark *mark, struct failure *failure)
-{
-	struct extent pages[MAX_MARKED_RUNS];
-	if (mark->n_runs > MAX_MARKED_RUNS)
-		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, E2BIG, "%zu runs", mark->n_runs);
-	for (size_t i = 0; i < mark->n_runs; i++)
-		pages[i] = (struct extent){mark->runs[i]->first, mark->runs[i]->nr_pages};
-	return tracker_mark(worker->tracker, mark->cookie, pages, mark->n_runs) < 0
-		       ? no_region(mark->cookie, failure)
-		       : 0;
-}
-
-static int add_reader(struct worker *worker, const Xenvram__Internal__Reader *reader, struct frame *frame,
-	struct failure *failure)
-{
-	struct extent pages = {reader->first, reader->nr_pages};
-	if (tracker_add_reader(worker->tracker, reader->cookie, reader->subscription, pages,
-		    reader->period_us, frame_take_fd(frame, 0)) < 0)
-		return no_region(reader->cookie, failure);
-	return 0;
-}
-
-/* 1: will be answered later. */
-static int poll_pages(
-	struct worker *worker, const Xenvram__Internal__Poll *poll, uint64_t serial, struct failure *failure)
-{
-	struct extent pages = {poll->first, poll->nr_pages};
-	return tracker_poll(worker->tracker, poll->cookie, pages, serial) < 0
-		       ? no_region(poll->cookie, failure)
-		       : 1;
-}
-
-/* What an answer points to until it is packed. */
-struct answer_parts {
-	Xenvram__Internal__Shifted shifted;
-	Xenvram__V1__MappedRun runs[MAX_MAPPED_RUNS];
-	Xenvram__V1__MappedRun *run_pointers[MAX_MAPPED_RUNS];
-};
-
-static int shift(struct worker *worker, const Xenvram__Internal__Shift *shift, Xenvram__Internal__Done *done,
-	struct answer_parts *parts, struct failure *failure)
-{
-	xenvram__internal__shifted__init(&parts->shifted);
-	done->shifted = &parts->shifted;
-	return relocation_shift(&worker->guest, shift, &parts->shifted, failure);
-}
-
-static int map(struct worker *worker, const Xenvram__Internal__Map *map, Xenvram__Internal__Done *done,
-	struct answer_parts *parts, struct failure *failure)
-{
-	size_t n;
-	if (page_map_list(&worker->guest, map, parts->runs, MAX_MAPPED_RUNS, &n, failure) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		parts->run_pointers[i] = &parts->runs[i];
-	done->n_map = n;
-	done->map = parts->run_pointers;
-	return 0;
-}
-
-static struct extent extent_of_pin(const Xenvram__Internal__Pin *pin)
-{
-	return (struct extent){pin->first_gfn, pin->nr_pages};
-}
-
-/* 1: will be answered later. */
-static int handle_command(struct worker *worker, const Xenvram__Internal__Command *command,
-	struct frame *frame, Xenvram__Internal__Done *done, struct answer_parts *parts,
-	struct failure *warning, struct failure *failure)
-{
-	switch (command->what_case) {
-	case XENVRAM__INTERNAL__COMMAND__WHAT_CHECK:
-		return check(worker, command->check, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE:
-		return arrange(worker, command->arrange, done, warning, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT:
-		return shift(worker, command->shift, done, parts, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_ATTACH:
-		return attach(worker, command->attach, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_MAP:
-		return map(worker, command->map, done, parts, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_ADD_READER:
-		return add_reader(worker, command->add_reader, frame, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_DROP_READER:
-		tracker_drop_reader(worker->tracker, command->drop_reader->subscription);
-		return 0;
-	case XENVRAM__INTERNAL__COMMAND__WHAT_POLL:
-		return poll_pages(worker, command->poll, command->serial, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_MARK:
-		return mark(worker, command->mark, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_LIMITS:
-		tracker_limit(worker->tracker, command->limits->share_ppm,
-			command->limits->refresh_ms * 1000000ull);
-		return 0;
-	case XENVRAM__INTERNAL__COMMAND__WHAT_PIN:
-		return pin_set(
-			&worker->guest, extent_of_pin(command->pin), command->pin->cache_attr, failure);
-	case XENVRAM__INTERNAL__COMMAND__WHAT_UNPIN:
-		return pin_delete(&worker->guest, extent_of_pin(command->unpin), failure);
-	default:
-		return failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, EPROTO, "unknown command %d",
-			(int)command->what_case);
-	}
-}
+/* ---- the broker ---- */
 
 static void on_broker_packet(void *owner, struct frame *frame)
 {
 	struct worker *worker = owner;
-	Xenvram__Internal__Done done = XENVRAM__INTERNAL__DONE__INIT;
-	struct failure failure, warning = {.text = ""};
-	struct answer_parts parts;
+	struct hands hands = {&worker->guest, worker->tracker, &worker->logs};
+	struct command_answer done;
+	struct failure failure;
 
 	Xenvram__Internal__Command *command =
 		(Xenvram__Internal__Command *)frame_unpack(frame, &xenvram__internal__command__descriptor);
@@ -287,11 +101,9 @@ static void on_broker_packet(void *owner, struct frame *frame)
 		event_base_loopbreak(worker->base); /* its successor is told all anew */
 		return;
 	}
-	done.serial = command->serial;
-	int rc = handle_command(worker, command, frame, &done, &parts, &warning, &failure);
-	done.warning = warning.text;
+	int rc = command_carry_out(&hands, command, frame, &done, &failure);
 	if (rc <= 0)
-		answer(worker, &done, rc < 0 ? &failure : NULL);
+		answer(worker, &done.done, rc < 0 ? &failure : NULL);
 	frame_free_message(&command->base);
 	if (rc < 0 && failure.status == XENVRAM__V1__STATUS__NO_DOMAIN)
 		end_with_domain(worker);
