@@ -29,12 +29,23 @@ class MoveTest(SimTest):
     def create(self, **more):
         return self.owner.create(1, VRAM, BACKING, NR_PAGES, **more).cookie
 
+    def map(self, cookie):
+        """While a worker that died has no successor yet one is to ask again."""
+        deadline = time.monotonic() + 20 * SLOWNESS
+        while True:
+            try:
+                return self.owner.map(cookie)
+            except protocol.Failed as failed:
+                if failed.status != pb.RETRY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
     def assert_at(self, cookie, vram):
         region = self.owner.region(cookie)
         self.assertEqual((region.state, hex(region.vram_gfn), region.between), (pb.ACTIVE, hex(vram), False))
         self.assert_moved(self.before, self.domain, vram, BACKING, NR_PAGES)
         self.assertEqual(self.domain.pins(), [(vram, vram + NR_PAGES - 1, WB)])
-        self.assertEqual(self.owner.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, vram)])
+        self.assertEqual(self.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, vram)])
 
     def assert_followed_at(self, cookie, vram):
         since = self.exact_since(self.owner, cookie)
