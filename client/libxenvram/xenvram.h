@@ -201,11 +201,15 @@ struct xenvram_create {
  * Creates a region: moves the pages, unless it adopts them, pins their memory type, tracks them. Stores its
  * cookie, which is never 0, but after a dry run, and never used for another region. Nothing has changed when
  * it fails, unless the reason says that the region is stuck. It lives until it is destroyed or its domain
- * ends, whatever becomes of the connection. EINVAL  a range is empty, too long, wraps, overlaps the other, or
- * ends above gfn 2^36; or a domain of a kind that has no device model (PV) ESRCH   no such domain EEXIST  it
- * overlaps a region, or a page of the destination is populated ENXIO   a page of the backing, or one to be
- * adopted, is not populated EDQUOT  a limit; the reason says whose, how much is used, and the most EBUSY its
- * pages could neither be moved nor moved back: the region is listed as stuck
+ * ends, whatever becomes of the connection.
+ *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; or a domain of a
+ *           kind that has no device model (PV)
+ *   ESRCH   no such domain
+ *   EEXIST  it overlaps a region, or a page of the destination is populated
+ *   ENXIO   a page of the backing, or one to be adopted, is not populated
+ *   EDQUOT  a limit; the reason says whose, how much is used, and the most
+ *   EBUSY   it overlaps a pin of xenvram_pin_cacheattr(), or pages that are being moved; or its pages could
+ *           neither be moved nor moved back: the region is listed as stuck
  */
 int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *create, uint64_t *ret_cookie);
 
@@ -223,9 +227,13 @@ int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
  * The same for nr_pages of its pages from first_page on, which must all be there still. What stays keeps its
  * page numbers, memory type, log and readers; of pages that were destroyed nothing is reported any more, and
  * their frames are free for other regions. With the last page the region ends. At most 8 runs of pages may
- * stay. EINVAL  nr_pages is 0, or cookie ERANGE  a page goes beyond the region ENOENT  no such region ENXIO
- * a page was destroyed before EDQUOT  more than 8 runs of pages would stay EBUSY   as above: this call can be
- * repeated, with the same pages, or all of the region destroyed
+ * stay.
+ *   EINVAL  nr_pages is 0, or cookie
+ *   ERANGE  a page goes beyond the region
+ *   ENOENT  no such region
+ *   ENXIO   a page was destroyed before
+ *   EDQUOT  more than 8 runs of pages would stay
+ *   EBUSY   as above: this call can be repeated, with the same pages, or all of the region destroyed
  */
 int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_page, uint64_t nr_pages);
 
@@ -433,9 +441,11 @@ int xenvram_move_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, 
  * than five seconds without a call, after a restart of a part of the service, and for as long as the
  * hypervisor's one range of the domain cannot be changed yet or does not reach so far. bitmap has room for
  * nr_pages pages; bit 0 is first_gfn. nr_pages 0, with first_gfn 0, ends all that this connection tracks in
- * the domain; then bitmap and ret_snapshot are not looked at. EINVAL  the range is too long, wraps, or ends
- * above gfn 2^36; or a domain of a kind that has no device model (PV) ESRCH   no such domain EDQUOT  too many
- * ranges of the domain are tracked so
+ * the domain; then bitmap and ret_snapshot are not looked at.
+ *   EINVAL  the range is too long, wraps, or ends above gfn 2^36; or a domain of a kind that has no device
+ *           model (PV)
+ *   ESRCH   no such domain
+ *   EDQUOT  too many ranges of the domain are tracked so
  */
 int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages,
 	uint64_t since, uint64_t *bitmap, struct xenvram_snapshot *ret_snapshot);
@@ -445,11 +455,13 @@ int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn
  * of memory type then has no effect there. A region's vram has a pin of its own, and cannot be pinned so.
  * Pins cannot overlap; the same range again gets the new type. A pin belongs to no connection: it lives until
  * xenvram_unpin_cacheattr(), or until its domain ends, also over restarts of the service. When the call
- * fails, the pins are what they were. EINVAL  the range is empty, or ends above gfn 2^36; or a domain of a
- * kind that has no device model (PV) ESRCH   no such domain EBUSY   it overlaps a region's vram, or a pin
- * with other bounds, which the reason names; or that pin is being changed; or it overlaps a pin that was not
- * set through this service EDQUOT  the domain has 64 pins, those of its regions among them EPERM   the
- * hypervisor (4.21 and later) refuses this type for a domain without devices of its own
+ * fails, the pins are what they were.
+ *   EINVAL  the range is empty, or ends above gfn 2^36; or a domain of a kind that has no device model (PV)
+ *   ESRCH   no such domain
+ *   EBUSY   it overlaps a region's vram, or a pin with other bounds, which the reason names; or that pin is
+ *           being changed; or it overlaps a pin that was not set through this service
+ *   EDQUOT  the domain has 64 pins, those of its regions among them; or another limit, which the reason names
+ *   EPERM   the hypervisor (4.21 and later) refuses this type for a domain without devices of its own
  */
 int xenvram_pin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages,
 	enum xenvram_cache_attr cache_attr);

@@ -287,7 +287,8 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		if (region->record.domid != domid)
 			continue;
-		if (failure.status == XENVRAM__V1__STATUS__NO_DOMAIN) {
+		/* A range that never was tracked keeps nothing that could be lost. */
+		if (failure.status == XENVRAM__V1__STATUS__NO_DOMAIN || region->record.tracked_only) {
 			fail_and_remove(broker, region, &failure);
 			continue;
 		}

@@ -66,6 +66,17 @@ class Ctl(SimTest):
         self.run_ctl("pin", *pages, "--cache-attr", "none", status=2)
         self.run_ctl("pins", status=2)
 
+    def test_move_ram(self):
+        move = ("move-ram", "--domid", 1, "--from", hex(BACKING), "--to", "0xe0000", "--pages", NR_PAGES)
+        self.run_ctl(*move)
+        self.assert_moved(self.before, self.domain, 0xE0000, BACKING, NR_PAGES)
+        self.assertIn("source gfn 0x400", self.run_ctl(*move, status=1)[1])
+        back = ("move-ram", "--domid", 1, "--from", "0xe0000", "--to", hex(BACKING + 1), "--pages", NR_PAGES)
+        self.assertIn("destination", self.run_ctl(*back, status=1)[1])
+        self.run_ctl(*back, "--force")
+        self.assertEqual(len(self.domain.contents()), len(self.before) - 1, "a page was dropped")
+        self.run_ctl("move-ram", "--domid", 1, status=2)
+
     def test_a_region_from_birth_to_end(self):
         cookie = self.create()
         self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)

@@ -100,6 +100,13 @@ class Ranges(SimTest):
         self.assertIn("8 ranges", message)
         self.assertEqual(len(self.asker.track_dirty(1, FIRST, N, 0)[0]), N)
 
+    def test_a_domain_that_cannot_be_tracked(self):
+        self.host.simxen("create", "2", "--kind", "pv", "--ram-mib", "1")
+        for _ in range(10):  # more than may be tracked: none of them stays
+            self.refused(pb.UNSUPPORTED_DOMAIN, 22, self.asker.track_dirty, 2, 0x10, 4)
+            self.refused(pb.UNSUPPORTED_DOMAIN, 22, self.client().track_dirty, 2, 0x20, 4)
+        self.assertEqual(self.asker.domains(), [])
+
     def test_a_range_is_no_obstacle_and_no_region(self):
         self.asker.track_dirty(1, BACKING, NR_PAGES)
         cookie = self.asker.create(1, VRAM, BACKING, NR_PAGES).cookie
