@@ -62,6 +62,7 @@ struct governor {
 struct broker {
 	struct event_base *base;
 	struct channel *supervisor;
+	bool serving;             /* all that an earlier broker left is here */
 	struct settings settings; /* they can change at any time */
 	int journal_fd;
 	struct event *listening[MAX_LISTENERS];

@@ -74,9 +74,11 @@ static void keep(struct connection *connection)
 		&state.base, channel_fd(connection->channel));
 }
 
+/* Before all is inherited, what a request is about might not be there. */
 static void update_reading(struct connection *connection)
 {
-	channel_hold(connection->channel, connection->n_in_flight >= connection->max_in_flight ||
+	channel_hold(connection->channel, !connection->broker->serving ||
+						  connection->n_in_flight >= connection->max_in_flight ||
 						  connection->binding.state == BINDING_PENDING);
 }
 
@@ -275,6 +277,7 @@ static struct connection *add(struct broker *broker, uint64_t id, int fd)
 	channel_set_max_queued(connection->channel, broker->settings.queued_bytes);
 	LIST_INSERT_HEAD(&broker->connections, connection, link);
 	broker->n_connections++;
+	update_reading(connection);
 	return connection;
 }
 
@@ -343,8 +346,10 @@ void connections_announce_restart(struct broker *broker)
 
 	event.what_case = XENVRAM__V1__EVENT__WHAT_RESTARTED;
 	event.restarted = &restarted;
-	LIST_FOREACH(connection, &broker->connections, link)
+	LIST_FOREACH(connection, &broker->connections, link) {
 		connection_event(connection, &event);
+		update_reading(connection);
+	}
 }
 
 void connections_free_all(struct broker *broker)

@@ -101,6 +101,7 @@ void inherit_kept(struct broker *broker, const Xenvram__Internal__Kept *kept, in
 
 void inherit_finish(struct broker *broker)
 {
+	broker->serving = true;
 	connections_announce_restart(broker);
 	listening_start(broker);
 	supervisor_ready(broker);

@@ -10,6 +10,14 @@
 #include "daemon/common/fd.h"
 #include "daemon/common/list.h"
 
+/*
+ * Packets handled before other descriptors of the loop get their turn. Clients have one: who waits for a reply
+ * before it asks again costs no read in vain.
+ */
+static const unsigned int packets_a_turn[] = {[CHANNEL_CLIENT] = 1, [CHANNEL_ROLE] = 16};
+/* More than a socket holds. */
+#define MAX_PACKETS_OF_THE_DEAD 4096u
+
 struct queued {
 	STAILQ_ENTRY(queued) link; /* channel::queue */
 	size_t n_bytes;
@@ -149,28 +157,49 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
 	drain_queue(data);
 }
 
+/* 1: a packet was handled; 0: there is none; -1: the channel was freed meanwhile. Errors close it. */
+static int handle_packet(struct channel *channel)
+{
+	struct frame frame;
+	int n = frame_recv(channel->fd, &frame);
+
+	if (n > 0) {
+		channel->ops->on_packet(channel->owner, &frame);
+		frame_close_fds(&frame);
+		return *channel->freed ? -1 : 1;
+	}
+	if (n == 0 || (errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS))
+		schedule_close(channel, n == 0 ? 0 : errno);
+	return 0;
+}
+
+/* What a role said before it ended counts: it may be all that its successor will know. -1: freed. */
+static int handle_rest(struct channel *channel)
+{
+	int n = 1;
+	for (unsigned int i = 0; i < MAX_PACKETS_OF_THE_DEAD && n > 0; i++)
+		n = handle_packet(channel);
+	return n;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *data)
 {
 	struct channel *channel = data;
-	struct frame frame;
 	bool freed = false;
+	int n = 1;
 
 	(void)fd;
 	(void)what;
 	channel->freed = &freed;
-	/* One packet a turn: others get theirs, and who waits for a reply before it asks again costs no read
-	 * in vain. */
-	if (!channel->closing) {
-		int n = frame_recv(channel->fd, &frame);
-		if (n > 0) {
-			channel->ops->on_packet(channel->owner, &frame);
-			frame_close_fds(&frame);
-			if (freed)
-				return;
-		} else if (n == 0 || (errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS)) {
-			schedule_close(channel, n == 0 ? 0 : errno);
-		}
+	for (unsigned int i = 0; i < packets_a_turn[channel->kind] && n > 0 && !channel->closing; i++) {
+		if (!event_pending(channel->readable, EV_READ, NULL))
+			break; /* held by what the packet before led to */
+		n = handle_packet(channel);
 	}
+	if (n >= 0 && channel->closing && channel->kind == CHANNEL_ROLE)
+		n = handle_rest(channel);
+	if (n < 0)
+		return;
 	channel->freed = NULL;
 	if (channel->closing) {
 		event_del(channel->readable);
@@ -179,6 +208,19 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 		stop_listening(channel);
 		channel->ops->on_close(channel->owner, channel->close_error);
 	}
+}
+
+struct channel *channel_finish(struct channel *channel)
+{
+	bool freed = false;
+
+	if (!channel)
+		return NULL;
+	channel->freed = &freed;
+	if (handle_rest(channel) < 0)
+		return NULL;
+	channel->freed = NULL;
+	return channel_free(channel);
 }
 
 struct channel *channel_new(

@@ -46,6 +46,9 @@ int channel_fd(const struct channel *channel);
 void channel_send(
 	struct channel *channel, const ProtobufCMessage *message, const int *fds, unsigned int n_fds);
 
+/* The peer has ended: hands out what it had sent, and frees. NULL, as channel_free; NULL is allowed. */
+struct channel *channel_finish(struct channel *channel);
+
 /* Nothing more is read or sent; on_close comes soon, with `error`. What the socket took still arrives. */
 void channel_close(struct channel *channel, int error);
 

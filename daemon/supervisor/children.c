@@ -126,8 +126,11 @@ void child_reaped(struct child *child, const char *what, int status)
 		log_warning("%s (pid %d) was killed by signal %d", what, child->pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0)
 		log_warning("%s (pid %d) exited with status %d", what, child->pid, WEXITSTATUS(status));
+	/* While it still counts as running: what it says may be that it is about to end. */
+	struct channel *channel = child->channel;
+	child->channel = NULL;
+	channel_finish(channel);
 	child->pid = 0;
-	child->channel = channel_free(child->channel);
 }
 
 void child_respawn_later(struct child *child)
