@@ -24,11 +24,6 @@ static uint64_t now_ns(void)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-static int timed_out(struct xenvram *conn)
-{
-	return connection_fail(conn, ETIMEDOUT, "xenvramd did not answer within %u ms", conn->timeout_ms);
-}
-
 /* Waits for one of the poll events; signals do not end it. */
 static int wait_for(struct xenvram *conn, short events, uint64_t deadline_ns)
 {
@@ -37,7 +32,8 @@ static int wait_for(struct xenvram *conn, short events, uint64_t deadline_ns)
 	for (;;) {
 		uint64_t now = now_ns();
 		if (now >= deadline_ns)
-			return timed_out(conn);
+			return connection_fail(
+				conn, ETIMEDOUT, "xenvramd did not answer within %u ms", conn->timeout_ms);
 		uint64_t left_ms = (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS;
 		int n = poll(&fd, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
 		if (n > 0)
@@ -47,9 +43,14 @@ static int wait_for(struct xenvram *conn, short events, uint64_t deadline_ns)
 	}
 }
 
-/* While the socket is full, what comes in is read, or the daemon would end the connection. */
+/*
+ * While the socket is full, what comes in is read, or the daemon would end the connection. 0: sent at once;
+ * 1: sent after a wait; -1.
+ */
 static int send_request(struct xenvram *conn, const Xenvram__V1__Request *request, uint64_t deadline_ns)
 {
+	int waited = 0;
+
 	while (frame_send_message(conn->socket, &request->base, NULL, 0) < 0) {
 		/* Why it was closed may lie unread. */
 		if (errno == EPIPE || errno == ECONNRESET)
@@ -60,22 +61,17 @@ static int send_request(struct xenvram *conn, const Xenvram__V1__Request *reques
 			return connection_fail(conn, errno, "cannot send to xenvramd: %s", strerror(errno));
 		if (wait_for(conn, POLLIN | POLLOUT, deadline_ns) < 0 || receive_packets(conn) < 0)
 			return -1;
+		waited = 1;
 	}
-	return 0;
+	return waited;
 }
 
 static int await_reply(struct xenvram *conn, uint64_t deadline_ns)
 {
 	/* Sending may have taken in what ends the call, or what it waits for. */
 	while (!conn->reply && conn->awaited_serial != 0) {
-		int received = receive_one(conn);
-		if (received < 0)
+		if (wait_for(conn, POLLIN, deadline_ns) < 0 || receive_packets(conn) < 0)
 			return -1;
-		/* A signal, the end of the time, or a socket that does not wait, whoever made it so. */
-		if (received == 0 && wait_for(conn, POLLIN, deadline_ns) < 0)
-			return -1;
-		if (!conn->reply && now_ns() >= deadline_ns)
-			return timed_out(conn);
 	}
 	if (conn->reply)
 		return 0;
@@ -94,7 +90,10 @@ static int exchange(struct xenvram *conn, Xenvram__V1__Request *request)
 	request->serial = ++conn->last_serial;
 	conn->awaited_serial = request->serial;
 	int result = send_request(conn, request, deadline_ns);
+	/* The socket's own timeout is counted anew for each packet: only the first wait is left to it. */
 	if (result == 0)
+		result = receive_one(conn);
+	if (result >= 0)
 		result = await_reply(conn, deadline_ns);
 	conn->awaited_serial = 0;
 	if (result < 0)

@@ -140,6 +140,13 @@ static void a_restart_ends_the_call_under_way(void **state)
 
 /* ---- silence ---- */
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+}
+
 static void script_silence(struct fake_daemon *daemon, void *data)
 {
 	(void)data;
@@ -150,17 +157,36 @@ static void script_silence(struct fake_daemon *daemon, void *data)
 
 static void silence_times_out(void **state)
 {
-	struct timespec begin, end;
 	(void)state;
 	struct xenvram *conn = fake_daemon_connect(&peer, script_silence, NULL);
 	assert_int_equal(xenvram_set_timeout_ms(conn, 50), 0);
-	clock_gettime(CLOCK_MONOTONIC, &begin);
+	uint64_t begin_ms = now_ms();
 	assert_fails(xenvram_destroy_region(conn, 1), ETIMEDOUT);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	int64_t elapsed_ms = (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
-	assert_in_range(elapsed_ms, 50, 5000);
+	assert_in_range(now_ms() - begin_ms, 50, 5000);
 	assert_int_equal(xenvram_set_timeout_ms(conn, 10000), 0);
 	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	fake_daemon_disconnect(&peer, conn);
+}
+
+#define LONG_MS 3000u
+
+static void script_late_event(struct fake_daemon *daemon, void *data)
+{
+	(void)data;
+	fake_daemon_next(daemon);
+	poll(NULL, 0, LONG_MS * 4 / 5);
+	fake_daemon_region_changed(daemon, 8, XENVRAM__V1__REGION_STATE__GONE);
+	fake_daemon_next(daemon);
+}
+
+static void events_do_not_lengthen_a_timeout(void **state)
+{
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_late_event, NULL);
+	assert_int_equal(xenvram_set_timeout_ms(conn, LONG_MS), 0);
+	uint64_t begin_ms = now_ms();
+	assert_fails(xenvram_destroy_region(conn, 1), ETIMEDOUT);
+	assert_in_range(now_ms() - begin_ms, LONG_MS, LONG_MS * 3 / 2);
 	fake_daemon_disconnect(&peer, conn);
 }
 
@@ -228,6 +254,7 @@ int main(void)
 		cmocka_unit_test(events_during_a_call_wait_for_dispatch),
 		cmocka_unit_test(a_restart_ends_the_call_under_way),
 		cmocka_unit_test(silence_times_out),
+		cmocka_unit_test(events_do_not_lengthen_a_timeout),
 		cmocka_unit_test(no_hello_times_out),
 		cmocka_unit_test(the_end_is_told_after_the_last_event),
 		cmocka_unit_test(a_refused_hello_leaves_nothing),
