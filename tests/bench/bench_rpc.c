@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a Snapshot costs, against a round trip of as many bytes between two processes, and against the same
- * call as a D-Bus method. All of them on one processor, see process_share_cpu().
+ * call as a D-Bus method. All of them on one processor, see process_share_cpu(): left to the scheduler, the
+ * same ratio comes out anywhere between 0.7 and 7, by where the two processes happen to be.
  */
 #include <err.h>
 #include <stdio.h>
@@ -74,7 +75,7 @@ static void report(const struct bench_options *options, const char *what, const 
 	const struct bench_subject *subject, const struct bench_subject *anchor, struct bench_goal goal)
 {
 	char name[96];
-	snprintf(name, sizeof(name), "snapshot by message, %s, against %s", what, against);
+	snprintf(name, sizeof(name), "snapshot by message, %s, one processor, against %s", what, against);
 	bench_report_pair(options, name, "us", 1000, subject, anchor, goal);
 }
 
@@ -83,24 +84,42 @@ static void measure(const struct bench_options *options, const char *what, struc
 {
 	size_t bitmap_bytes = call->dirty_pages ? NR_PAGES / 8 : 0;
 	struct echo echo;
-	struct method method;
+	struct method peer;
 
 	echo_init(&echo, request_bytes(call), reply_bytes(call, generation, bitmap_bytes));
-	method_init(&method, bitmap_bytes);
+	method_init_direct(&peer, bitmap_bytes);
 	struct bench_subject ours = {.name = "snapshot by message", .run = snapshot, .data = call};
 	struct bench_subject raw = {.name = "as many bytes by SEQPACKET", .run = echo_call, .data = &echo};
-	struct bench_subject bus = {
-		.name = "D-Bus method, peer to peer", .run = method_call, .data = &method};
+	struct bench_subject dbus = {.name = "D-Bus method, peer to peer", .run = method_call, .data = &peer};
 	struct bench_subject track = {.name = "direct hypercall", .run = direct_track, .data = direct};
-	struct bench_subject *subjects[] = {&ours, &raw, &bus, &track};
+	struct bench_subject *subjects[] = {&ours, &raw, &dbus, &track};
 
 	bench_interleave(options, subjects, options->on_xen ? 4 : 3);
 	report(options, what, "raw packets", &ours, &raw, (struct bench_goal){RATIO_AT_MOST, 1.25});
-	report(options, what, "D-Bus", &ours, &bus, (struct bench_goal){RATIO_BELOW, 0.5});
+	report(options, what, "D-Bus", &ours, &dbus, (struct bench_goal){RATIO_BELOW, 0.5});
 	if (options->on_xen)
 		report(options, what, "the direct call", &ours, &track, (struct bench_goal){0});
-	method_deinit(&method);
+	method_deinit(&peer);
 	echo_deinit(&echo);
+}
+
+/* What clients of a service on the system bus would have. The goal is set against the harder one, without. */
+static void measure_by_bus(const struct bench_options *options, const char *what, struct call *call)
+{
+	struct bus bus;
+	struct method method;
+
+	bus_start(&bus);
+	method_init_by_bus(&method, call->dirty_pages ? NR_PAGES / 8 : 0, &bus);
+	struct bench_subject ours = {.name = "snapshot by message", .run = snapshot, .data = call};
+	struct bench_subject by_bus = {
+		.name = "D-Bus method, by dbus-daemon", .run = method_call, .data = &method};
+	struct bench_subject *subjects[] = {&ours, &by_bus};
+
+	bench_interleave(options, subjects, 2);
+	report(options, what, "a D-Bus daemon", &ours, &by_bus, (struct bench_goal){0});
+	method_deinit(&method);
+	bus_stop(&bus);
 }
 
 int main(int argc, char **argv)
@@ -126,6 +145,11 @@ int main(int argc, char **argv)
 	few = (struct call){.conn = conn, .cookie = cookie, .since = before, .dirty_pages = run.nr_pages};
 	measure(&options, "nothing changed", &none, now, &direct);
 	measure(&options, "1 % of 16 MiB dirty", &few, now, &direct);
+	/* There is no dbus-daemon in the dom0 of the tests. */
+	if (!options.on_xen) {
+		measure_by_bus(&options, "nothing changed", &none);
+		measure_by_bus(&options, "1 % of 16 MiB dirty", &few);
+	}
 
 	direct_deinit(&direct);
 	service_unsubscribe(conn, view);

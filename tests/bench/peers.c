@@ -13,6 +13,7 @@
 
 #define OBJECT    "/xenvram"
 #define INTERFACE "xenvram.v1"
+#define NAME      "xenvram.Bench"
 
 static void make_pair(int type, int *ret_sockets)
 {
@@ -107,17 +108,12 @@ static sd_bus *open_bus(int socket)
 	return bus;
 }
 
-static void answer_calls(void *data)
+static void answer_calls(sd_bus *bus, struct method *method)
 {
-	struct method *method = data;
-	sd_id128_t id;
-
-	need(sd_id128_randomize(&id), "sd_id128_randomize");
-	sd_bus *bus = open_bus(method->server_socket);
-	need(sd_bus_set_server(bus, true, id), "sd_bus_set_server");
-	need(sd_bus_start(bus), "sd_bus_start");
 	need(sd_bus_add_object_vtable(bus, NULL, OBJECT, INTERFACE, vtable, method),
 		"sd_bus_add_object_vtable");
+	if (method->between)
+		need(sd_bus_request_name(bus, NAME, 0), "sd_bus_request_name");
 	for (;;) {
 		int processed = sd_bus_process(bus, NULL);
 		if (processed < 0)
@@ -127,17 +123,43 @@ static void answer_calls(void *data)
 	}
 }
 
-void method_init(struct method *method, size_t bitmap_bytes)
+static void answer_directly(void *data)
+{
+	struct method *method = data;
+	sd_id128_t id;
+
+	need(sd_id128_randomize(&id), "sd_id128_randomize");
+	sd_bus *bus = open_bus(method->server_socket);
+	need(sd_bus_set_server(bus, true, id), "sd_bus_set_server");
+	need(sd_bus_start(bus), "sd_bus_start");
+	answer_calls(bus, method);
+}
+
+static void answer_by_bus(void *data)
+{
+	struct method *method = data;
+	answer_calls(bus_connect(method->between), method);
+}
+
+void method_init_direct(struct method *method, size_t bitmap_bytes)
 {
 	int sockets[2];
 
 	*method = (struct method){.bitmap_bytes = bitmap_bytes};
 	make_pair(SOCK_STREAM, sockets);
 	method->server_socket = sockets[1];
-	method->pid = process_fork(answer_calls, method);
+	method->pid = process_fork(answer_directly, method);
 	close(sockets[1]);
 	method->bus = open_bus(sockets[0]);
 	need(sd_bus_start(method->bus), "sd_bus_start");
+}
+
+void method_init_by_bus(struct method *method, size_t bitmap_bytes, const struct bus *between)
+{
+	*method = (struct method){.destination = NAME, .bitmap_bytes = bitmap_bytes, .between = between};
+	method->pid = process_fork(answer_by_bus, method);
+	method->bus = bus_connect(between);
+	bus_await_name(method->bus, NAME);
 }
 
 void method_deinit(struct method *method)
@@ -157,8 +179,8 @@ void method_call(void *data, uint32_t n)
 		const void *bitmap;
 		size_t bytes;
 
-		int result = sd_bus_call_method(method->bus, NULL, OBJECT, INTERFACE, "Snapshot", &error,
-			&reply, "ttb", (uint64_t)1, (uint64_t)1, 0);
+		int result = sd_bus_call_method(method->bus, method->destination, OBJECT, INTERFACE,
+			"Snapshot", &error, &reply, "ttb", (uint64_t)1, (uint64_t)1, 0);
 		if (result < 0)
 			errx(1, "the D-Bus method: %s", error.message ? error.message : strerror(-result));
 		need(sd_bus_message_read(reply, "ttt", &generation, &nr_pages, &dirty_pages), "the reply");

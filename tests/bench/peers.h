@@ -11,6 +11,8 @@
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
 
+#include "bus.h"
+
 /* Answers a packet with a packet, each of a given size and of no meaning. */
 struct echo {
 	pid_t pid;
@@ -25,16 +27,22 @@ void echo_deinit(struct echo *echo);
 /* n round trips; a bench subject. */
 void echo_call(void *data, uint32_t n);
 
-/* Answers Snapshot with a bitmap of a given size: from peer to peer, without a bus between, unauthenticated.
- */
+/* Answers Snapshot with a bitmap of a given size. */
 struct method {
 	pid_t pid;
 	sd_bus *bus;
-	int server_socket;
+	const char *destination; /* NULL: there is nobody else */
 	size_t bitmap_bytes;
+
+	/* What the answering process is reached by. */
+	int server_socket;
+	const struct bus *between;
 };
 
-void method_init(struct method *method, size_t bitmap_bytes);
+/* From peer to peer, without a bus between, unauthenticated; or by a bus, as clients of a system service do.
+ */
+void method_init_direct(struct method *method, size_t bitmap_bytes);
+void method_init_by_bus(struct method *method, size_t bitmap_bytes, const struct bus *between);
 void method_deinit(struct method *method);
 void method_call(void *data, uint32_t n);
 
