@@ -129,8 +129,9 @@ int main(int argc, char **argv)
 	struct direct direct;
 
 	bench_parse(&options, argc, argv);
-	process_share_cpu(service_broker(&options));
+	/* Who answers Hello is there. */
 	struct xenvram *conn = service_connect(&options);
+	process_share_cpu(service_broker(&options));
 	uint64_t cookie = service_create(conn, options.domid, 0, BACKING_GFN, NR_PAGES);
 	struct xenvram_view *view = service_subscribe(conn, cookie, LONGEST_PERIOD_US, 0);
 	direct_init(&direct, options.domid, VRAM_GFN, NR_PAGES);
