@@ -10,11 +10,8 @@
 #include "daemon/common/fd.h"
 #include "daemon/common/list.h"
 
-/*
- * Packets handled before other descriptors of the loop get their turn. Clients have one: who waits for a reply
- * before it asks again costs no read in vain.
- */
-static const unsigned int packets_a_turn[] = {[CHANNEL_CLIENT] = 1, [CHANNEL_ROLE] = 16};
+/* Packets handled before other descriptors of the loop get their turn. */
+#define MAX_PACKETS_A_TURN 16
 /* More than a socket holds. */
 #define MAX_PACKETS_OF_THE_DEAD 4096u
 
@@ -191,7 +188,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	channel->freed = &freed;
-	for (unsigned int i = 0; i < packets_a_turn[channel->kind] && n > 0 && !channel->closing; i++) {
+	for (unsigned int i = 0; i < MAX_PACKETS_A_TURN && n > 0 && !channel->closing; i++) {
 		if (!event_pending(channel->readable, EV_READ, NULL))
 			break; /* held by what the packet before led to */
 		n = handle_packet(channel);
