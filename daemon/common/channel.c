@@ -158,12 +158,13 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
 static int handle_packet(struct channel *channel)
 {
 	struct frame frame;
+	const bool *freed = channel->freed; /* outlives the channel */
 	int n = frame_recv(channel->fd, &frame);
 
 	if (n > 0) {
 		channel->ops->on_packet(channel->owner, &frame);
 		frame_close_fds(&frame);
-		return *channel->freed ? -1 : 1;
+		return *freed ? -1 : 1;
 	}
 	if (n == 0 || (errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS))
 		schedule_close(channel, n == 0 ? 0 : errno);
