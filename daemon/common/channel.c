@@ -36,6 +36,7 @@ struct channel {
 	size_t max_queued_bytes;
 	bool held;
 	bool closing; /* on_close is due with close_error */
+	bool deaf;    /* the owner closed it: whatever else comes in is dropped */
 	int close_error;
 	bool *freed; /* set when the channel is freed during one of its own callbacks */
 };
@@ -194,7 +195,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 			break; /* held by what the packet before led to */
 		n = handle_packet(channel);
 	}
-	if (n >= 0 && channel->closing && channel->kind == CHANNEL_ROLE)
+	if (n >= 0 && channel->closing && !channel->deaf && channel->kind == CHANNEL_ROLE)
 		n = handle_rest(channel);
 	if (n < 0)
 		return;
@@ -301,6 +302,7 @@ void channel_send(
 
 void channel_close(struct channel *channel, int error)
 {
+	channel->deaf = true;
 	schedule_close(channel, error);
 }
 

@@ -26,6 +26,7 @@ static struct {
 	bool sending; /* inside channel_send */
 	unsigned int hold_after;
 	unsigned int free_after;
+	unsigned int close_after;
 	bool take_fd;
 	int taken;
 } t;
@@ -43,6 +44,8 @@ static void on_packet(void *owner, struct frame *frame)
 		t.taken = frame_take_fd(frame, 0);
 	if (t.n_packets == t.hold_after)
 		channel_hold(t.channel, true);
+	if (t.n_packets == t.close_after)
+		channel_close(t.channel, EPROTO);
 	if (t.n_packets == t.free_after)
 		t.channel = channel_free(t.channel);
 }
@@ -235,6 +238,42 @@ static void test_peer_closes(void **state)
 	assert_int_equal(t.close_error, 0);
 }
 
+static void test_a_role_is_heard_out(void **state)
+{
+	(void)state;
+	for (unsigned int i = 1; i <= 40; i++)
+		send_from_peer(i, NULL, 0);
+	close(t.theirs);
+	t.theirs = -1;
+	channel_hold(t.channel, true);
+	send_sized(1, 0, NULL, 0); /* finds that it has ended */
+	run_loop();
+	assert_int_equal(t.n_packets, 40);
+	assert_int_equal(t.n_closed, 1);
+}
+
+static void test_finish(void **state)
+{
+	(void)state;
+	for (unsigned int i = 1; i <= 40; i++)
+		send_from_peer(i, NULL, 0);
+	t.channel = channel_finish(t.channel);
+	assert_null(t.channel);
+	assert_int_equal(t.n_packets, 40);
+	assert_int_equal(t.n_closed, 0);
+	assert_null(channel_finish(NULL));
+}
+
+static void test_finish_with_free_by_a_packet(void **state)
+{
+	(void)state;
+	t.free_after = 2;
+	for (unsigned int i = 1; i <= 10; i++)
+		send_from_peer(i, NULL, 0);
+	assert_null(channel_finish(t.channel));
+	assert_int_equal(t.n_packets, 2);
+}
+
 static void test_send_to_a_closed_peer(void **state)
 {
 	(void)state;
@@ -295,6 +334,19 @@ static void test_close(void **state)
 	assert_int_equal(t.close_error, EPROTO);
 	assert_int_equal(receive_at_peer(), 5);
 	assert_int_equal(receive_at_peer(), 0);
+}
+
+/* What broke a rule is not listened to, though it may have said more. */
+static void test_close_by_a_packet(void **state)
+{
+	(void)state;
+	t.close_after = 2;
+	for (unsigned int i = 1; i <= 10; i++)
+		send_from_peer(i, NULL, 0);
+	run_loop();
+	assert_int_equal(t.n_packets, 2);
+	assert_int_equal(t.n_closed, 1);
+	assert_int_equal(t.close_error, EPROTO);
 }
 
 static void test_close_while_held(void **state)
@@ -456,11 +508,15 @@ int main(void)
 		ROLE(test_hold_by_a_packet),
 		ROLE(test_free_by_a_packet),
 		ROLE(test_peer_closes),
+		ROLE(test_a_role_is_heard_out),
+		ROLE(test_finish),
+		ROLE(test_finish_with_free_by_a_packet),
 		CLIENT(test_send_to_a_closed_peer),
 		CLIENT(test_packet_too_long),
 		CLIENT(test_too_many_descriptors),
 		CLIENT(test_empty_packet),
 		CLIENT(test_close),
+		ROLE(test_close_by_a_packet),
 		CLIENT(test_close_while_held),
 		ROLE(test_message_too_large),
 		ROLE(test_queue_keeps_order_and_descriptors),
