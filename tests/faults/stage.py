@@ -11,12 +11,12 @@ import time
 import protocol
 import xenvram_pb2 as pb
 from guest import Host, end_with_us
-from harness import SLOWNESS, Build, Daemon, is_alive, kill
+from harness import Build, Daemon, is_alive, kill
 from sim_view import View
+from waiting import PATIENCE_S
 
 DOMID = 1
 RAM_PAGES = 560
-PATIENCE_S = 20 * SLOWNESS
 
 ROLES = ("supervisor", "broker", "worker")
 MOMENTS = ("before", "after")

@@ -6,7 +6,8 @@ import json
 import mmap
 import signal
 import subprocess
-import time
+
+from waiting import wait_for
 
 CTL_GFN = 0x200
 DRAWN_GFN = 0x201
@@ -31,15 +32,6 @@ libc = ctypes.CDLL(None)
 def end_with_us():
     """For a child to call before it becomes a program: a test that is killed leaves nothing running."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def wait_for(condition, what, timeout=20):
-    """`what` is a text, or a function that makes one when it is needed."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what() if callable(what) else what}: not within {timeout} s")
-        time.sleep(0.001)
 
 
 class Host:
@@ -77,6 +69,14 @@ class Host:
     def calls(self, domid):
         """{kind: hypercalls so far}, and how often tracking has begun ("arms") and ended ("stops")"""
         return json.loads(self.simxen("stats", "--json"))["domains"][str(domid)]
+
+
+    def begun(self, kind):
+        """How many such hypercalls have begun, in all domains. Those of a domain are counted when a delay is over."""
+        return json.loads(self.simxen("stats", "--json"))["total"][kind]
+
+    def await_begun(self, kind, calls):
+        wait_for(lambda: self.begun(kind) >= calls, f"{kind} call {calls} begins")
 
 
 class Domain:

@@ -13,11 +13,9 @@ import time
 import unittest
 
 import protocol
-from guest import Domain, Guest, Host, end_with_us, wait_for
+from guest import Domain, Guest, Host, end_with_us
 from region_log import RegionLog
-
-# Sanitizers make everything slower, not different.
-SLOWNESS = float(os.environ.get("XENVRAM_TEST_SLOWNESS", "1"))
+from waiting import PATIENCE_S, wait_for
 
 MAX_LOG_LINES = 400
 REPORTS = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
@@ -115,7 +113,7 @@ class Daemon:
                 raise RuntimeError(f"xenvramd ended with status {self.process.returncode}:\n{self.log()}")
             return self.log().count("serving") > before
 
-        wait_for(serving, "xenvramd serves", 20 * SLOWNESS)
+        wait_for(serving, "xenvramd serves")
 
     def configure(self, text):
         """Writes the configuration file, which is read at the next start or reload."""
@@ -127,20 +125,20 @@ class Daemon:
         """Has it read its configuration anew; what it says to that."""
         before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "read anew" in self.log()[before:], "the configuration is read", 20 * SLOWNESS)
+        wait_for(lambda: "read anew" in self.log()[before:], "the configuration is read")
         return self.log()[before:]
 
     def stop(self):
         """Asks it to end; its exit status."""
         self.process.terminate()
-        return self.process.wait(20 * SLOWNESS)
+        return self.process.wait(PATIENCE_S)
 
     def kill(self):
         """SIGKILL of the supervisor. The other roles end by themselves."""
         roles = list(children(self.process.pid))
         self.process.kill()
         self.process.wait()
-        wait_for(lambda: not any(is_alive(pid) for pid in roles), "the roles end", 20 * SLOWNESS)
+        wait_for(lambda: not any(is_alive(pid) for pid in roles), "the roles end")
 
     def log(self):
         try:
@@ -161,7 +159,7 @@ class Daemon:
             pids[:] = self.role_pids("broker")
             return pids
 
-        wait_for(found, "there is a broker", 20 * SLOWNESS)
+        wait_for(found, "there is a broker")
         return pids[0]
 
     def worker_pid(self, domid):
@@ -172,11 +170,11 @@ class Daemon:
         return None
 
     def await_worker(self, domid):
-        wait_for(lambda: self.worker_pid(domid), f"domain {domid} has a worker", 20 * SLOWNESS)
+        wait_for(lambda: self.worker_pid(domid), f"domain {domid} has a worker")
         return self.worker_pid(domid)
 
     def await_no_worker(self, domid):
-        wait_for(lambda: not self.worker_pid(domid), f"the worker of {domid} ends", 20 * SLOWNESS)
+        wait_for(lambda: not self.worker_pid(domid), f"the worker of {domid} ends")
 
     def end(self):
         """Whatever state it is in, nothing of it remains."""
@@ -347,7 +345,7 @@ class Follower(threading.Thread):
 
     def finish(self):
         self.stopping.set()
-        self.join(30 * SLOWNESS)
+        self.join(PATIENCE_S)
         if self.error:
             raise self.error
         if self.is_alive():

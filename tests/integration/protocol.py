@@ -7,6 +7,7 @@ import socket
 import time
 
 import xenvram_pb2 as pb
+from waiting import PATIENCE_S
 
 MAX_MESSAGE_BYTES = 65536
 MAX_MESSAGE_FDS = 4
@@ -34,6 +35,20 @@ class Closed(Exception):
     """The daemon has closed the connection."""
 
 
+def until_answered(function):
+    """Its result; asks again for as long as a part of the service is being restarted."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return function()
+        except Restarted:
+            pass
+        except Failed as failed:
+            if failed.status != pb.RETRY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.001)
+
+
 class Subscription:
     def __init__(self, reply, fds):
         expected = 2 if reply.has_wake else 1
@@ -52,7 +67,7 @@ class Connection:
     def __init__(self, path, fd=None):
         """Connects; or goes on with a connection that somebody else has made."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fd)
-        self.socket.settimeout(20)
+        self.socket.settimeout(PATIENCE_S)
         if fd is None:
             self.socket.connect(path)
         self.last_serial = 0
@@ -76,7 +91,7 @@ class Connection:
         self.send_bytes(request.SerializeToString(), fds)
         return serial
 
-    def receive(self, timeout=20):
+    def receive(self, timeout=PATIENCE_S):
         """(packet, descriptors); raises Closed or TimeoutError."""
         ready, _, _ = select.select([self.socket], [], [], timeout)
         if not ready:
@@ -93,7 +108,7 @@ class Connection:
         packet.ParseFromString(data)
         return packet, fds
 
-    def expect_close(self, timeout=20):
+    def expect_close(self, timeout=PATIENCE_S):
         """Reads until the daemon closes; the packets that came before."""
         packets = []
         deadline = time.monotonic() + timeout
@@ -159,7 +174,7 @@ class Client(Connection):
             for fd in fds:
                 os.close(fd)
 
-    def finish(self, serial, timeout=20):
+    def finish(self, serial, timeout=PATIENCE_S):
         """(reply, descriptors) of a request that was started."""
         deadline = time.monotonic() + timeout
         while serial not in self.replies:
@@ -169,16 +184,16 @@ class Client(Connection):
             raise Restarted
         return reply, fds
 
-    def call_with_fds(self, operation, message, timeout=20):
+    def call_with_fds(self, operation, message, timeout=PATIENCE_S):
         reply, fds = self.finish(self.start(operation, message), timeout)
         if reply.status != pb.OK:
             raise Failed(reply)
         return reply, fds
 
-    def call(self, operation, message, timeout=20):
+    def call(self, operation, message, timeout=PATIENCE_S):
         return self.call_with_fds(operation, message, timeout)[0]
 
-    def take_events(self, what, timeout=20, count=1):
+    def take_events(self, what, timeout=PATIENCE_S, count=1):
         """Waits for events of a kind, and returns them; others stay."""
         deadline = time.monotonic() + timeout
         while True:
@@ -209,16 +224,16 @@ class Client(Connection):
     def bind(self, domid):
         return self.call("bind", pb.Bind(domid=domid))
 
-    def create(self, domid, vram, backing, nr_pages, timeout=20, **more):
+    def create(self, domid, vram, backing, nr_pages, timeout=PATIENCE_S, **more):
         message = pb.CreateRegion(
             domid=domid, vram_gfn=vram, backing_gfn=backing, nr_pages=nr_pages, **more
         )
         return self.call("create_region", message, timeout).create_region
 
-    def destroy(self, cookie, timeout=20, **more):
+    def destroy(self, cookie, timeout=PATIENCE_S, **more):
         return self.call("destroy_region", pb.DestroyRegion(cookie=cookie, **more), timeout)
 
-    def move(self, cookie, vram, timeout=20):
+    def move(self, cookie, vram, timeout=PATIENCE_S):
         return self.call("move_region", pb.MoveRegion(cookie=cookie, vram_gfn=vram), timeout)
 
     def map(self, cookie):
@@ -249,7 +264,7 @@ class Client(Connection):
     def domains(self):
         return list(self.call("list_domains", pb.ListDomains()).list_domains.domains)
 
-    def snapshot(self, cookie, since=0, sync=False, timeout=20, first=0, nr_pages=0):
+    def snapshot(self, cookie, since=0, sync=False, timeout=PATIENCE_S, first=0, nr_pages=0):
         """(dirty pages, generation); pages are counted from `first`"""
         request = pb.Snapshot(cookie=cookie, since=since, sync=sync, first=first, nr_pages=nr_pages)
         reply = self.call("snapshot", request, timeout).snapshot
@@ -274,7 +289,7 @@ class Client(Connection):
     def unsubscribe(self, subscription):
         return self.call("unsubscribe", pb.Unsubscribe(subscription=subscription.id))
 
-    def move_ram(self, domid, source_gfn, destination_gfn, nr_pages, force=False, timeout=20):
+    def move_ram(self, domid, source_gfn, destination_gfn, nr_pages, force=False, timeout=PATIENCE_S):
         request = pb.MoveRam(
             domid=domid, source_gfn=source_gfn, destination_gfn=destination_gfn, nr_pages=nr_pages, force=force
         )

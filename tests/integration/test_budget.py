@@ -6,7 +6,8 @@ import time
 
 import region_log
 import xenvram_pb2 as pb
-from harness import SimTest, wait_for
+from harness import SimTest
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 64
 SLOW_US = 2000  # what a poll of an expensive domain takes
@@ -48,6 +49,9 @@ class Budget(SimTest):
     def stretch(self, domid):
         return self.logs[domid].counters()["stretch"]
 
+    def as_wanted(self, domid):
+        return (self.stretch(domid), self.period_us(domid)) == (region_log.AS_WANTED, PERIOD_US)
+
     def budget(self):
         return self.asker.call("list_domains", pb.ListDomains()).list_domains.budget
 
@@ -68,9 +72,9 @@ class Budget(SimTest):
         big = self.follow(2, SLOW_US)
         self.reach(lambda: self.stretch(2) == region_log.STRETCHED_BUDGET, "the expensive one yields", cheap, big)
         # It has what the other leaves: a poll of 2 ms every 40 ms is 5 %.
-        self.reach(lambda: 30000 < self.period_us(2) < 80000, "it has all the rest", cheap, big)
-        self.assertEqual(self.stretch(1), region_log.AS_WANTED)
-        self.assertEqual(self.period_us(1), PERIOD_US)
+        self.reach(
+            lambda: 30000 < self.period_us(2) < 80000 and self.as_wanted(1), "it has all the rest", cheap, big
+        )
         (alone,) = [d for d in self.asker.domains() if d.domid == 2]
         self.assertEqual((alone.wanted_period_us, alone.stretch), (PERIOD_US, pb.BUDGET))
 
@@ -79,9 +83,10 @@ class Budget(SimTest):
         everyone = (cheap, big, bigger)
         self.reach(lambda: 60000 < self.period_us(2) < 130000, "the two share", *everyone)
         self.reach(lambda: 120000 < self.period_us(3) < 260000, "by time, not by polls", *everyone)
-        self.reach(lambda: self.stretch(1) == region_log.AS_WANTED, "the cheap one is let be", *everyone)
-        self.assertLess(self.budget().share_ppm, 30000)
-        self.assertLess(self.use(2, *everyone), 0.06)
+        self.reach(lambda: self.as_wanted(1), "the cheap one is let be", *everyone)
+        self.reach(lambda: self.budget().share_ppm < 30000, "each may take a part", *everyone)
+        # Where the machine is busy with something else a poll takes longer than it should, until that is noticed.
+        self.assertLess(self.use(2, *everyone), 0.1)
         self.assertIn("periods are stretched", self.daemon.log())
 
     def test_those_who_ask_for_single_polls_are_bound_as_well(self):
@@ -102,7 +107,7 @@ class Budget(SimTest):
             thread.start()
         try:
             wait_for(lambda: self.budget().share_ppm < 20000, "the three share")
-            before, begun = self.host.calls(1)["track"], time.monotonic()
+            begun, before = time.monotonic(), self.host.calls(1)["track"]
             time.sleep(3)
             polls = (self.host.calls(1)["track"] - before) / (time.monotonic() - begun)
         finally:
@@ -117,8 +122,7 @@ class Budget(SimTest):
         self.daemon.reload()
         cookies = [self.follow(domid, 100) for domid in (1, 2)]
         self.reach(lambda: 0 < self.budget().used_ppm < 150000, "their use is measured", *cookies)
-        for domid in (1, 2):
-            self.assertEqual((self.stretch(domid), self.period_us(domid)), (region_log.AS_WANTED, PERIOD_US))
+        self.reach(lambda: self.as_wanted(1) and self.as_wanted(2), "both are let be", *cookies)
         budget = self.budget()
         self.assertEqual((budget.budget_ppm, budget.share_ppm), (1000000, 1000000))
 
@@ -142,7 +146,8 @@ class Budget(SimTest):
         self.follow(1)
         log = self.logs[1]
         wait_for(lambda: log.state == region_log.TRACKED, "tracking begins")
-        forced = log.counters()["dirty_forced"]
+        forced, begun = log.counters()["dirty_forced"], time.monotonic()
         time.sleep(2)
         refreshed = (log.counters()["dirty_forced"] - forced) / NR_PAGES
-        self.assertTrue(4 <= refreshed <= 8, f"{refreshed} times in 2 s")
+        expected = (time.monotonic() - begun) / 0.3
+        self.assertTrue(expected / 3 <= refreshed <= expected + 2, f"{refreshed} times, not {expected}")

@@ -4,9 +4,9 @@
 import os
 import unittest
 
-import harness
 import protocol
-from harness import SimTest, children, kill, wait_for
+from harness import SimTest, children, kill
+from waiting import wait_for
 
 
 class Config(SimTest):
@@ -26,7 +26,7 @@ class Config(SimTest):
         return packet.reply
 
     def await_requests_in_flight(self, expected):
-        wait_for(lambda: self.requests_in_flight() == expected, "the settings arrive", 20 * harness.SLOWNESS)
+        wait_for(lambda: self.requests_in_flight() == expected, "the settings arrive")
 
     def test_holds_from_the_first_connection_on(self):
         self.assertEqual(self.requests_in_flight(), 7)
@@ -55,7 +55,7 @@ class Config(SimTest):
     def test_outlives_the_broker(self):
         broker = self.daemon.broker_pid()
         kill(broker)
-        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies", 20 * harness.SLOWNESS)
+        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies")
         self.assertEqual(self.requests_in_flight(), 7)
 
     def test_does_not_start_with_a_faulty_file(self):

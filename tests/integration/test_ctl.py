@@ -3,10 +3,11 @@
 
 import json
 import subprocess
-import time
 import unittest
 
-from harness import SLOWNESS, SimTest, kill, wait_for
+import protocol
+from harness import SimTest, kill
+from waiting import PATIENCE_S, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
 
@@ -29,7 +30,7 @@ class Ctl(SimTest):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60 * SLOWNESS,
+            timeout=PATIENCE_S,
         )
         self.assertEqual(done.returncode, status, f"{arguments}: {done.stdout}{done.stderr}")
         return done.stdout, done.stderr
@@ -193,7 +194,7 @@ class Ctl(SimTest):
             _, stderr = self.run_ctl("regions", status=1)
             self.assertIn("256 connections", stderr)
         held[0].close()
-        wait_for(lambda: not self.run_ctl_fails("regions"), "there is room again", 10 * SLOWNESS)
+        wait_for(lambda: not self.run_ctl_fails("regions"), "there is room again")
 
     def run_ctl_fails(self, *arguments):
         return subprocess.run(self.command(*arguments), env=self.daemon.environment, capture_output=True).returncode
@@ -218,10 +219,11 @@ class Ctl(SimTest):
         out, _ = self.run_ctl("--json", "watch", cookie, "--frames", 5, "--interval", 100)
         frames = [json.loads(line) for line in out.splitlines()]
         self.assertEqual(len(frames), 5)
-        for frame in frames[1:]:
-            self.assertEqual(self.dirty(frame), list(range(20)), "what is painted, and nothing else")
+        painted = set(range(20))
+        self.assertLessEqual(set().union(*map(self.dirty, frames[1:])), painted, "nothing else")
+        self.assertTrue(any(set(self.dirty(frame)) == painted for frame in frames[1:]), "all of a frame's drawing")
         generations = [frame["generation"] for frame in frames]
-        self.assertEqual(generations, sorted(set(generations)))
+        self.assertEqual(generations, sorted(generations))
         out, _ = self.run_ctl("watch", cookie, "--frames", 2, "--interval", 50)
         self.assertEqual(len(out.splitlines()), 2)
 
@@ -244,23 +246,28 @@ class Ctl(SimTest):
         cookie = self.create()
         self.guest.set_picture(VRAM, 20, pace=200000)
         self.guest.paint()
-        watcher = self.watch(cookie, "--frames", 60)
-        for _ in range(5):
+        watcher = self.watch(cookie)
+        for pid in (self.daemon.broker_pid, lambda: self.daemon.await_worker(1)):
             watcher.stdout.readline()
-        for pid in (self.daemon.broker_pid(), self.daemon.worker_pid(1)):
-            kill(pid)
-            time.sleep(0.2)
-        out, err = watcher.communicate(timeout=60 * SLOWNESS)
+            kill(pid())
+            asker = self.client()
+            _, generation = protocol.until_answered(lambda: asker.snapshot(int(cookie, 16), sync=True))
+
+            def goes_on():
+                frame = json.loads(watcher.stdout.readline())
+                return frame["generation"] > generation and self.dirty(frame) == list(range(20))
+
+            wait_for(goes_on, "it shows what is painted from then on")
+        watcher.terminate()
+        _, err = watcher.communicate(timeout=PATIENCE_S)
         self.assertEqual(watcher.returncode, 0, err)
-        frames = [json.loads(line) for line in out.splitlines()]
-        self.assertEqual(self.dirty(frames[-1]), list(range(20)))
 
     def test_watch_ends_with_the_region(self):
         cookie = self.create()
         watcher = self.watch(cookie)
         watcher.stdout.readline()
         self.run_ctl("destroy", cookie)
-        _, err = watcher.communicate(timeout=60 * SLOWNESS)
+        _, err = watcher.communicate(timeout=PATIENCE_S)
         self.assertEqual(watcher.returncode, 1)
         self.assertIn("destroyed", err)
 

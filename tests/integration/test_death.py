@@ -12,7 +12,8 @@ import unittest
 import protocol
 import region_log
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, kill, wait_for
+from harness import SimTest, kill
+from waiting import PATIENCE_S, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 100
 
@@ -27,7 +28,7 @@ class Death(SimTest):
         return self.asker.create(domid, vram, backing, NR_PAGES).cookie
 
     def assert_dead(self, cookie):
-        wait_for(lambda: self.asker.region(cookie) is None, "the region goes", 20 * SLOWNESS)
+        wait_for(lambda: self.asker.region(cookie) is None, "the region goes")
         for call in (self.asker.snapshot, self.asker.destroy, self.asker.subscribe):
             self.refused(pb.NOT_FOUND, errno.ENOENT, call, cookie)
 
@@ -144,7 +145,7 @@ class Death(SimTest):
                 else:
                     # While it is dying its memory goes first, but that is not what is said.
                     self.assertEqual(reply.status, pb.NO_DOMAIN, reply.message)
-                wait_for(lambda: not self.asker.regions(), "nothing remains", 20 * SLOWNESS)
+                wait_for(lambda: not self.asker.regions(), "nothing remains")
                 self.host.clear_faults()
                 self.assert_domid_is_free()
 
@@ -160,7 +161,7 @@ class Death(SimTest):
                 self.domain.destroy()
                 reply, _ = self.asker.finish(serial)
                 self.assertIn(reply.status, (pb.OK, pb.NO_DOMAIN, pb.NOT_FOUND), reply.message)
-                wait_for(lambda: not self.asker.regions(), "nothing remains", 20 * SLOWNESS)
+                wait_for(lambda: not self.asker.regions(), "nothing remains")
                 self.host.clear_faults()
                 self.assert_domid_is_free()
 
@@ -181,7 +182,7 @@ class Death(SimTest):
                     self.domain = None
                     reply, _ = self.asker.finish(serial)
                     self.assertIn(reply.status, (pb.OK, pb.NO_DOMAIN, pb.NOT_FOUND), reply.message)
-                    wait_for(lambda: not self.asker.regions(), "nothing remains", 20 * SLOWNESS)
+                    wait_for(lambda: not self.asker.regions(), "nothing remains")
                     self.host.clear_faults()
                     self.assert_domid_is_free()
 
@@ -198,7 +199,7 @@ class Death(SimTest):
                     self.domain = None
                     reply, _ = self.asker.finish(self.asker.start("create_region", request))
                     self.assertEqual(reply.status, pb.NO_DOMAIN, reply.message)
-                    wait_for(lambda: not self.asker.regions(), "nothing remains", 20 * SLOWNESS)
+                    wait_for(lambda: not self.asker.regions(), "nothing remains")
                     self.assert_domid_is_free()
 
     def test_while_snapshots_are_taken(self):
@@ -219,7 +220,7 @@ class Death(SimTest):
         time.sleep(0.1)
         self.domain.destroy()
         for thread in threads:
-            thread.join(20 * SLOWNESS)
+            thread.join(PATIENCE_S)
         self.assertEqual(len(statuses), 4, "each asker gets its answer")
         self.assertLessEqual(set(statuses), {pb.NOT_FOUND, pb.NO_DOMAIN})
         self.assert_domid_is_free()

@@ -13,11 +13,13 @@ import protocol
 import region_log
 import xenvram_pb2 as pb
 from followers import LogFollower, SnapshotFollower, WakeFollower
-from harness import SLOWNESS, SimTest, wait_for
+from harness import SimTest
+from waiting import PATIENCE_S, SLOWNESS, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 300
 PIPE_BYTES = 4096
 LINGER_S = 5
+MIN_PERIOD_S = 0.001
 
 
 def bytes_in(fd):
@@ -49,8 +51,8 @@ class FollowingTest(SimTest):
         wait_for(lambda: log.counters()["polls"] > polls + 2, "polls go on")
         return log.generation
 
-    def wait_wake(self, fd, timeout=5):
-        self.assertTrue(select.select([fd], [], [], timeout * SLOWNESS)[0], "nobody was woken")
+    def wait_wake(self, fd):
+        self.assertTrue(select.select([fd], [], [], PATIENCE_S)[0], "nobody was woken")
         return os.read(fd, 2 * PIPE_BYTES)
 
     def calls(self):
@@ -76,8 +78,8 @@ class FollowingTest(SimTest):
             self.guest.set_picture(VRAM, NR_PAGES, band_pages=8, pace=2500000)
             mode()
             time.sleep(1.2)
+            wait_for(lambda: all(self.guest.counts(NR_PAGES)), "the guest has drawn on every page")
             self.guest.idle()
-            self.assertTrue(all(self.guest.counts(NR_PAGES)), "the guest has drawn on every page")
             _, generation = self.asker.snapshot(self.cookie, 0, sync=True)
             for follower in followers:
                 name = type(follower).__name__
@@ -162,7 +164,7 @@ class Following(FollowingTest):
         self.addCleanup(follower.stopping.set)
         # More wakes, one a period at most, than a pipe of the smallest size takes bytes.
         mark = pb.MarkDirty(cookie=self.cookie, runs=[pb.Run(first=0, nr_pages=1)])
-        deadline = time.monotonic() + 30 * SLOWNESS
+        deadline = time.monotonic() + PATIENCE_S
         while bytes_in(bad[0].wake_fd) < PIPE_BYTES:
             self.assertLess(time.monotonic(), deadline, "the pipe does not fill")
             for serial in [self.asker.start("mark_dirty", mark) for _ in range(20)]:
@@ -173,7 +175,7 @@ class Following(FollowingTest):
         wait_for(lambda: follower.cursor >= generation or follower.error, "the good reader catches up")
         follower.finish()
         self.assertEqual(follower.stale_pages(), [])
-        self.assertLess(follower.longest_gap, 1.0 * SLOWNESS)
+        self.assertLess(follower.longest_gap, 5.0 * SLOWNESS)
         # A pipe that was full wakes again once it is read empty.
         self.assertEqual(len(self.wait_wake(bad[0].wake_fd)), PIPE_BYTES)
         self.guest.write([VRAM], 1)
@@ -190,9 +192,10 @@ class Following(FollowingTest):
         os.close(fast.log_fd)
         wait_for(lambda: log.counters()["period_ns"] == 500000000, "its reader has gone")
         self.assertEqual(self.asker.region(self.cookie).subscriptions, 1)
-        polls = log.counters()["polls"]
+        polls, began = log.counters()["polls"], time.monotonic()
         time.sleep(1)
-        self.assertLess(log.counters()["polls"] - polls, 5, "and so have its polls")
+        polls = log.counters()["polls"] - polls
+        self.assertLess(polls, (time.monotonic() - began) / 0.5 + 3, "and so have its polls")
 
     def test_nobody_looks_and_nothing_happens(self):
         """Tracking ends five seconds after the last reader, and until then it has every bit."""
@@ -201,21 +204,20 @@ class Following(FollowingTest):
         cursor = self.idle(log)
         reader.unsubscribe(subscription)
         # A poll may be under way.
-        time.sleep(0.1)
-        calls = self.calls()
+        calls = self.when_steady(self.calls)
         self.guest.write([VRAM + 42], 1)
         time.sleep(1)
         self.assertEqual(self.calls(), calls, "hypercalls while nobody looks")
         self.assertEqual(self.domain.tracked(), (VRAM, NR_PAGES))
+        asked = time.monotonic()
         dirty, _ = self.asker.snapshot(self.cookie, cursor)
         self.assertEqual(dirty, [42], "written while nobody looked, and still exact")
-        ended = time.monotonic()
-        wait_for(lambda: self.domain.tracked() is None, "tracking ends", (LINGER_S + 5) * SLOWNESS)
-        self.assertGreater(time.monotonic() - ended, LINGER_S - 0.5)
+        wait_for(lambda: self.domain.tracked() is None, "tracking ends")
+        self.assertGreaterEqual(time.monotonic() - asked, LINGER_S)
         wait_for(lambda: log.state == region_log.IDLE, "the log says so")
 
         calls = self.calls()
-        switches = self.context_switches()
+        switches = self.when_steady(self.context_switches)
         generation = log.generation
         self.guest.write([VRAM + 43], 1)
         time.sleep(2)
@@ -225,6 +227,18 @@ class Following(FollowingTest):
 
         dirty, _ = self.asker.snapshot(self.cookie, generation)
         self.assertEqual(dirty, list(range(NR_PAGES)), "the first answer after that")
+
+    def when_steady(self, look):
+        """What look() finds once it has found the same for a while."""
+        found = look()
+
+        def steady():
+            nonlocal found
+            before, found = found, (time.sleep(0.2), look())[1]
+            return found == before
+
+        wait_for(steady, "nothing happens any more")
+        return found
 
     def context_switches(self):
         """How often each role has slept."""
@@ -256,11 +270,11 @@ class Following(FollowingTest):
         wait_for(lambda: log.state == region_log.TRACKED, "tracking begins")
 
     def test_many_snapshots_share_a_hypercall(self):
-        """Hypercalls are at least the shortest period apart, however many ask."""
+        """Who asks while a hypercall is under way shares the next one."""
+        self.host.fault("track", 1, "every", "delay", 20000)
         clients = [self.client() for _ in range(8)]
         tracks = self.calls()["track"]
-        began = time.monotonic()
-        for _ in range(20):
+        for _ in range(5):
             serials = [
                 (client, client.start("snapshot", pb.Snapshot(cookie=self.cookie, sync=True)))
                 for client in clients
@@ -268,9 +282,15 @@ class Following(FollowingTest):
             ]
             for client, serial in serials:
                 self.assertEqual(client.finish(serial)[0].status, pb.OK)
-        elapsed_ms = (time.monotonic() - began) * 1000
-        self.assertLessEqual(self.calls()["track"] - tracks, elapsed_ms + 2)
-        self.assertLess(self.calls()["track"] - tracks, 20 * 8 * 4)
+        self.assertLess(self.calls()["track"] - tracks, 5 * 8 * 4 / 2)
+
+    def test_hypercalls_keep_their_distance(self):
+        """However many ask, one after the other."""
+        tracks, began = self.calls()["track"], time.monotonic()
+        for _ in range(200):
+            self.asker.snapshot(self.cookie, sync=True)
+        tracks = self.calls()["track"] - tracks
+        self.assertLessEqual(tracks, (time.monotonic() - began) / MIN_PERIOD_S + 2)
 
 
 class OnShadowPaging(FollowingTest):

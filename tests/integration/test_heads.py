@@ -7,7 +7,8 @@ import time
 
 import region_log
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, wait_for
+from harness import SimTest
+from waiting import PATIENCE_S, SLOWNESS, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 300
 FAR = VRAM + 40000  # further than what one call of the hypervisor can cover
@@ -39,6 +40,10 @@ class Heads(SimTest):
             os.read(fd, 4096)
             n += 1
 
+    def await_wake(self, fd):
+        self.assertTrue(select.select([fd], [], [], PATIENCE_S)[0], "nobody was woken")
+        os.read(fd, 4096)
+
     def quiet(self, *fds):
         for fd in fds:
             wait_for(lambda: self.wakes(fd, 0.3 * SLOWNESS) == 0, "wake-ups end")
@@ -53,19 +58,22 @@ class Heads(SimTest):
             self.guest.write([VRAM + page], page)
             wait_for(lambda: log.generation > cursor, "the write is published")
             self.assertEqual(log.scan(cursor)[0], [page])
-            found = tuple(int(self.wakes(fd, 0.05 * SLOWNESS) > 0) for fd in (left, right, both))
-            self.assertEqual(found, expected, f"page {page}")
+            for fd, is_its_own in zip((left, right, both), expected):
+                if is_its_own:
+                    self.await_wake(fd)
+            found = [self.wakes(fd, 0.05) for fd in (left, right, both)]
+            self.assertEqual(found, [0, 0, 0], f"page {page} wakes others, or twice")
 
     def test_each_is_woken_at_its_own_pace(self):
         fast, _ = self.follow(0, 0, period_us=5000)
         slow, _ = self.follow(0, 0, period_us=200000)
         self.guest.set_picture(VRAM, NR_PAGES, band_pages=1, pace=1000)
         self.guest.paint()
+        began = time.monotonic()
         n_slow = self.wakes(slow, 2)
-        n_fast = self.wakes(fast, 2)
-        self.assertLessEqual(n_slow, 13)
-        self.assertGreaterEqual(n_slow, 8 / SLOWNESS)
-        self.assertGreater(n_fast, 4 * n_slow / SLOWNESS)
+        self.assertLessEqual(n_slow, (time.monotonic() - began) / 0.2 + 3)
+        self.assertGreaterEqual(n_slow, 2)
+        self.assertGreater(self.wakes(fast, 2), 2 * n_slow)
 
     def test_what_nobody_follows_is_not_tracked_and_not_lost(self):
         _, log = self.follow(0, 100, period_us=2000)
@@ -136,5 +144,5 @@ class Heads(SimTest):
             self.quiet(fd)
             cursor = log.generation
             self.guest.write([VRAM + 99, VRAM + 149], 1)
-            self.assertGreater(self.wakes(fd, 1 * SLOWNESS), 0)
+            self.await_wake(fd)
             self.assertEqual(log.scan(cursor)[0], [149])

@@ -7,11 +7,11 @@ import subprocess
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-import harness
 import protocol
-from harness import SimTest, children, kill, wait_for
+from harness import SimTest, children, kill
 from people import as_user, attempt, needs_root
 from protocol import pb
+from waiting import PATIENCE_S, wait_for
 
 BASE = 3000000  # the uid of a device model is this and its domain's domid
 ALICE = 2000001
@@ -54,7 +54,7 @@ class IdentityTest(SimTest):
     def kill_broker(self):
         broker = self.daemon.broker_pid()
         kill(broker)
-        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies", 20 * harness.SLOWNESS)
+        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies")
         self.daemon.broker_pid()
 
 
@@ -220,7 +220,7 @@ class Binding(IdentityTest):
 
     def test_by_the_library(self):
         arguments = map(str, (self.daemon.socket, 1, 2, BOB, VRAM, BACKING))
-        done = subprocess.run([self.build.handover, *arguments], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([self.build.handover, *arguments], capture_output=True, text=True, timeout=PATIENCE_S)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(self.client().regions(), [])
 
@@ -263,7 +263,7 @@ class Binding(IdentityTest):
         old.bind(1)
         cookie = old.create(1, VRAM, BACKING, NR_PAGES).cookie
         self.one.destroy()
-        wait_for(lambda: not self.client().regions(), "the region goes", 20 * harness.SLOWNESS)
+        wait_for(lambda: not self.client().regions(), "the region goes")
         self.one = self.add_domain(1)
         before = self.one.contents()
         self.refused(pb.NO_DOMAIN, 3, old.create, 1, VRAM, BACKING, NR_PAGES)

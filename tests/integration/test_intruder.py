@@ -7,11 +7,11 @@ import socket
 import struct
 import unittest
 
-import harness
 import protocol
-from harness import SimTest, children, kill, wait_for
+from harness import SimTest, children, kill
 from people import as_user, attempt, needs_root
 from protocol import Client, Connection, pb
+from waiting import wait_for
 
 BASE = 3000000
 VICTIM = BASE + 1
@@ -422,7 +422,7 @@ class Intruder(SimTest):
             lines = [line for line in said().splitlines() if "audit: " in line]
             return any(all(word in line for word in expected) for line in lines)
 
-        wait_for(found, lambda: f"{made.name} is audited with {expected}: {said()}", 2 * harness.SLOWNESS)
+        wait_for(found, lambda: f"{made.name} is audited with {expected}: {said()}")
 
     def assert_unharmed(self):
         self.assert_moved(self.before[self.theirs], self.theirs, VRAM, BACKING, NR_PAGES)
@@ -458,7 +458,7 @@ class Intruder(SimTest):
         # A new broker knows no less.
         broker = self.daemon.broker_pid()
         kill(broker)
-        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies", 20 * harness.SLOWNESS)
+        wait_for(lambda: broker not in children(self.daemon.process.pid), "it dies")
         self.admin.take_events("restarted")
         self.make(
             Attempt(f"{made.name}, of a new broker", made.run, made.statuses, made.uid, made.operation, made.words)

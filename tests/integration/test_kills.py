@@ -10,11 +10,13 @@ import unittest
 import protocol
 import xenvram_pb2 as pb
 from followers import LogFollower, SnapshotFollower, WakeFollower
-from harness import SLOWNESS, Follower, SimTest, kill, wait_for
+from harness import Follower, SimTest, kill
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x800, 1024
 OTHER_VRAM, OTHER_BACKING, OTHER_PAGES = 0xF8000, 0x600, 80
 PERIOD_US = 3000
+LONG_US = 1000000  # of a hypercall, in which something can be done
 # A child that keeps dying is started again ever later, so a daemon is killed at only so often.
 ROUNDS, KILLS_A_ROUND = 5, 7
 
@@ -80,27 +82,16 @@ class Kills(SimTest):
             thread.finish()
         self.asker.drain()
         self.assert_other_region_is_whole()
-        self.asker.destroy(self.cookie, 30 * SLOWNESS)
+        self.asker.destroy(self.cookie)
         os.close(self.followers[2].wake_fd)
-
-    def until_answered(self, function):
-        while True:
-            try:
-                return function()
-            except protocol.Restarted:
-                pass
-            except protocol.Failed as failed:
-                if failed.status != pb.RETRY:
-                    raise
 
     def assert_nothing_lost(self):
         """With the guest idle: once a reader is up to date, its picture is the guest's."""
-        _, generation = self.until_answered(lambda: self.asker.snapshot(self.cookie, 0, sync=True))
+        _, generation = protocol.until_answered(lambda: self.asker.snapshot(self.cookie, 0, sync=True))
         for follower in self.followers:
             wait_for(
                 lambda: follower.cursor >= generation or follower.error,
                 f"{type(follower).__name__} catches up with generation {generation}",
-                20 * SLOWNESS,
             )
             if follower.error:
                 raise follower.error
@@ -111,11 +102,11 @@ class Kills(SimTest):
         """All of it is at vram, or all of it at backing."""
 
         def settled():
-            regions = self.until_answered(lambda: self.asker.regions(1))
+            regions = protocol.until_answered(lambda: self.asker.regions(1))
             return all(r.state == pb.ACTIVE for r in regions)
 
-        wait_for(settled, "no region is half made", 20 * SLOWNESS)
-        regions = [r for r in self.until_answered(lambda: self.asker.regions(1)) if r.vram_gfn == OTHER_VRAM]
+        wait_for(settled, "no region is half made")
+        regions = [r for r in protocol.until_answered(lambda: self.asker.regions(1)) if r.vram_gfn == OTHER_VRAM]
         expected = dict(self.before)
         if regions:
             for i in range(OTHER_PAGES):
@@ -128,7 +119,7 @@ class Kills(SimTest):
         self.assertEqual(sorted(found), sorted(expected))
         self.assertEqual([hex(g) for g in found if found[g] != expected[g]], [])
         for region in regions:
-            self.until_answered(lambda: self.asker.destroy(region.cookie))
+            protocol.until_answered(lambda: self.asker.destroy(region.cookie))
 
     def kill_roles(self, victims):
         pids = {"broker": self.daemon.broker_pid, "worker": lambda: self.daemon.await_worker(1)}
@@ -220,7 +211,7 @@ class InTheMiddle(SimTest):
         return self.asker.create(1, OTHER_VRAM, OTHER_BACKING, OTHER_PAGES).cookie
 
     def assert_at_home(self):
-        wait_for(lambda: not self.asker.regions(), lambda: f"none of {self.asker.regions()}", 20 * SLOWNESS)
+        wait_for(lambda: not self.asker.regions(), lambda: f"none of {self.asker.regions()}")
         self.assert_contents(self.before, self.domain)
         self.assertEqual(self.domain.pins(), [])
 
@@ -228,7 +219,7 @@ class InTheMiddle(SimTest):
         def settled():
             return all(region.state == pb.ACTIVE for region in self.asker.regions())
 
-        wait_for(settled, lambda: f"settled: {self.asker.regions()}", 20 * SLOWNESS)
+        wait_for(settled, lambda: f"settled: {self.asker.regions()}")
 
     def assert_in_place(self):
         self.assertEqual([r.state for r in self.asker.regions()], [pb.ACTIVE])
@@ -329,10 +320,11 @@ class InTheMiddle(SimTest):
     def test_broker_and_worker_in_a_creation(self):
         for i, pages in enumerate((1, OTHER_PAGES // 2, OTHER_PAGES - 1)):
             with self.subTest(pages):
-                self.host.fault("relocate", 1, 1, "delay", 100000)
+                self.host.fault("relocate", 1, 1, "delay", LONG_US)
                 self.host.fault("relocate", 1, 1, "kill", pages)
+                relocations = self.host.begun("relocate")
                 serial = self.start_create()
-                time.sleep(0.05)
+                self.host.await_begun("relocate", relocations + 1)
                 self.kill("broker")
                 self.assertIsNone(self.in_flight(serial))
                 self.assert_at_home()
@@ -359,9 +351,10 @@ class InTheMiddle(SimTest):
         for pages in (0, 1, OTHER_PAGES // 2):
             with self.subTest(pages):
                 self.host.fault("relocate", 1, 1, "kill", pages)
-                self.host.fault("relocate", 1, 1, "delay", 100000)
+                self.host.fault("relocate", 1, 1, "delay", LONG_US)
+                relocations = self.host.begun("relocate")
                 self.start_create()
-                time.sleep(0.05)
+                self.host.await_begun("relocate", relocations + 1)
                 self.daemon.kill()
                 self.daemon.start()
                 self.asker = self.client()

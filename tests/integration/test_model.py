@@ -24,11 +24,12 @@ from hypothesis.stateful import (
 
 import protocol
 import xenvram_pb2 as pb
-from guest import Host, wait_for
-from harness import CRASHES, REPORTS, SLOWNESS, Build, Daemon, is_alive, kill
+from guest import Host
+from harness import CRASHES, REPORTS, Build, Daemon, is_alive, kill
 from model import DONE, Domain, Model, Reader
 from region_log import RegionLog
 from sim_view import View
+from waiting import SLOWNESS, wait_for
 
 SEED = int(os.environ.get("XENVRAM_MODEL_SEED", "1"))
 # A sanitized daemon is slower by the factor, so it gets fewer steps in the same time.
@@ -249,7 +250,7 @@ class Service(RuleBasedStateMachine):
         places = {pb.AT_VRAM: region.vram, pb.AT_BACKING: region.backing}
         type(self).n_steps += 1
         seen = []
-        for first, nr_pages, place, gfn in self.map_when_ready(self.client(client), region.cookie):
+        for first, nr_pages, place, gfn in protocol.until_answered(lambda: self.client(client).map(region.cookie)):
             for page in range(first, first + nr_pages):
                 seen.append(page)
                 at = [p for p, base in places.items() if base + page in domain.frames]
@@ -259,15 +260,6 @@ class Service(RuleBasedStateMachine):
                 if len(at) == 1:
                     expect(gfn + page - first, places[place] + page, f"gfn of page {page}")
         expect(seen, region.live(), "pages of a map")
-
-    def map_when_ready(self, client, cookie):
-        deadline = time.monotonic() + 20 * SLOWNESS
-        while True:
-            try:
-                return client.map(cookie)
-            except protocol.Failed as failed:
-                if failed.status != pb.RETRY or time.monotonic() > deadline:
-                    raise
 
     @precondition(lambda self: self.dead_cookies)
     @rule(client=indices, which=indices, operation=st.sampled_from(("destroy", "snapshot", "subscribe")))
@@ -320,24 +312,17 @@ class Service(RuleBasedStateMachine):
 
     # ---- reading ----
 
-    def subscribe_when_ready(self, client, cookie, period_us):
-        """A broker that has just started may not have the log yet, and says so."""
-        deadline = time.monotonic() + 20 * SLOWNESS
-        while True:
-            try:
-                return client.subscribe(cookie, period_us)
-            except protocol.Failed as failed:
-                if failed.status != pb.RETRY or time.monotonic() > deadline:
-                    raise
-
     @precondition(lambda self: self.has_region() and len(self.readers) < 12)
     @rule(client=indices, which=indices, period_us=st.sampled_from((0, 1000, 3000, 20000)))
     def subscribe(self, client, which, period_us):
         domain, region = self.pick_region(which)
         client = self.client(client)
-        subscription = self.expect_answer(
-            DONE, "subscribe", self.subscribe_when_ready, client, region.cookie, period_us
-        )
+
+        def subscribe():
+            """A broker that has just started may not have the log yet, and says so."""
+            return protocol.until_answered(lambda: client.subscribe(region.cookie, period_us))
+
+        subscription = self.expect_answer(DONE, "subscribe", subscribe)
         expect(subscription.nr_pages, region.nr_pages, "pages of a subscription")
         log = RegionLog(subscription.log_fd)
         self.readers.append(Reader(domain, region, client, subscription, log))
@@ -491,7 +476,7 @@ class Service(RuleBasedStateMachine):
             self.kill_worker(DOMIDS[0])
         wait_for(lambda: not is_alive(pid), "the broker dies")
         for client in self.clients:
-            expect(len(client.take_events("restarted", 20 * SLOWNESS)), 1, "Restarted events")
+            expect(len(client.take_events("restarted")), 1, "Restarted events")
 
     @rule(domid=st.sampled_from(DOMIDS), likely=st.integers(0, 4))
     def replace_domain(self, domid, likely):
@@ -507,7 +492,6 @@ class Service(RuleBasedStateMachine):
         wait_for(
             lambda: not any(region.cookie in cookies for region in self.clients[0].regions()),
             "the regions of a dead domain go",
-            20 * SLOWNESS,
         )
         self.daemon.await_no_worker(domid)
         self.add_domain(domid)

@@ -10,8 +10,9 @@ import unittest
 import protocol
 import region_log
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, kill, wait_for
+from harness import SimTest, kill
 from sim_view import View
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x300, 600  # three chunks of a relocation
 NEW = 0xE0000
@@ -31,14 +32,7 @@ class MoveTest(SimTest):
 
     def map(self, cookie):
         """While a worker that died has no successor yet one is to ask again."""
-        deadline = time.monotonic() + 20 * SLOWNESS
-        while True:
-            try:
-                return self.owner.map(cookie)
-            except protocol.Failed as failed:
-                if failed.status != pb.RETRY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        return protocol.until_answered(lambda: self.owner.map(cookie))
 
     def assert_at(self, cookie, vram):
         region = self.owner.region(cookie)
@@ -121,7 +115,7 @@ class Moves(MoveTest):
             cursor = log.generation
             self.owner.move(cookie, vram)
             frames = self.guest.frames()
-            wait_for(lambda: self.guest.frames() > frames + 40, "the guest draws", 20 * SLOWNESS)
+            wait_for(lambda: self.guest.frames() > frames + 40, "the guest draws")
             self.guest.idle()
             generation = self.exact_since(self.owner, cookie)
             self.assertEqual(log.scan(cursor)[0], list(range(NR_PAGES)))
@@ -245,7 +239,7 @@ class Deaths(MoveTest):
                 self.owner.finish(serial)
             except protocol.Restarted:
                 pass
-            wait_for(lambda: self.settled(cookie), "the region is active again", 20 * SLOWNESS)
+            wait_for(lambda: self.settled(cookie), "the region is active again")
             region = self.owner.region(cookie)
             self.assertIn(region.vram_gfn, (VRAM, NEW))
             self.assert_moved(self.before, self.domain, region.vram_gfn, BACKING, NR_PAGES)
@@ -272,7 +266,7 @@ class Deaths(MoveTest):
             self.daemon.kill()
             self.daemon.start()
             self.owner = self.client()
-            wait_for(lambda: self.settled(cookie), "the region is active again", 20 * SLOWNESS)
+            wait_for(lambda: self.settled(cookie), "the region is active again")
             region = self.owner.region(cookie)
             self.assert_moved(self.before, self.domain, region.vram_gfn, BACKING, NR_PAGES)
             self.owner.move(cookie, vram)

@@ -7,7 +7,8 @@ import unittest
 import protocol
 import region_log
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, kill, wait_for
+from harness import SimTest, kill
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x300, 600  # three chunks of a relocation
 WB = 6
@@ -127,7 +128,7 @@ class Parts(SimTest):
             self.restart_all,
         ):
             restart()
-            wait_for(lambda: self.is_served(cookie), "the region is served again", 20 * SLOWNESS)
+            wait_for(lambda: self.is_served(cookie), "the region is served again")
             self.assert_left(cookie, (0, 100), (400, 200))
             since = self.exact_since(self.owner, cookie)
             self.guest.write([VRAM + 5, VRAM + 400], 1)

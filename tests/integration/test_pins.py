@@ -7,8 +7,9 @@ import struct
 import unittest
 
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, kill, wait_for
+from harness import SimTest, kill
 from sim_view import View
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
 GFN, N = 0xE0000, 16
@@ -149,7 +150,7 @@ class Trouble(PinTest):
         for role in ("worker", "broker"):
             pid = self.daemon.worker_pid(1) if role == "worker" else self.daemon.broker_pid()
             kill(pid)
-            wait_for(lambda: self.daemon.role_pids(role) not in ([], [pid]), "there is another one", 20 * SLOWNESS)
+            wait_for(lambda: self.daemon.role_pids(role) not in ([], [pid]), "there is another one")
             self.asker = self.client()
             self.assert_pins((GFN, N, pb.WC, WC), (GFN + N, N, pb.WB, WB))
         self.restart()
@@ -207,11 +208,11 @@ class Trouble(PinTest):
                 self.daemon.start()
                 self.asker = self.client()
                 if state == SETTING:
-                    wait_for(lambda: all(p.settled for p in self.asker.pins(1)), "it is set", 20 * SLOWNESS)
+                    wait_for(lambda: all(p.settled for p in self.asker.pins(1)), "it is set")
                     self.assert_pins((GFN, N, pb.WC, WC))
                     self.assertEqual(self.journal_states(), {0: SET})
                 else:
-                    wait_for(lambda: not self.asker.pins(1), "it is taken away", 20 * SLOWNESS)
+                    wait_for(lambda: not self.asker.pins(1), "it is taken away")
                     self.assert_pins()
                     self.assertEqual(self.journal_states(), {})
                     self.asker.pin(1, GFN, N, pb.WC)
@@ -233,7 +234,7 @@ class Trouble(PinTest):
     def test_a_domain_takes_its_pins_with_it(self):
         self.asker.pin(1, GFN, N)
         self.domain.destroy()
-        wait_for(lambda: not self.asker.pins(1), "the pins are gone", 20 * SLOWNESS)
+        wait_for(lambda: not self.asker.pins(1), "the pins are gone")
         self.assertEqual(self.journal_states(), {})
         self.daemon.await_no_worker(1)
         self.assertEqual(self.asker.domains(), [])
@@ -245,7 +246,7 @@ class Trouble(PinTest):
         self.domain = self.add_domain(1)
         self.daemon.start()
         self.asker = self.client()
-        wait_for(lambda: not self.asker.pins(1), "the pins are gone", 20 * SLOWNESS)
+        wait_for(lambda: not self.asker.pins(1), "the pins are gone")
         self.assert_pins()
         self.assertEqual(self.journal_states(), {})
 

@@ -7,7 +7,8 @@ import time
 
 import protocol
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, wait_for
+from harness import SimTest
+from waiting import PATIENCE_S, wait_for
 
 VRAM, BACKING, NR_PAGES = 0x5000, 0x400, 100  # one call of the hypervisor covers both
 FIRST, N = 0x600, 200  # RAM that is no region's
@@ -80,7 +81,7 @@ class Ranges(SimTest):
         for kill in (lambda: self.daemon.await_worker(1), self.daemon.broker_pid):
             self.guest.write([FIRST + 3], 1)
             os.kill(kill(), signal.SIGKILL)
-            deadline = time.monotonic() + 20 * SLOWNESS
+            deadline = time.monotonic() + PATIENCE_S
             while True:
                 try:
                     pages, since = self.asker.track_dirty(1, FIRST, N, since)

@@ -7,7 +7,8 @@ import struct
 import unittest
 
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, kill, wait_for
+from harness import SimTest, kill
+from waiting import wait_for
 
 SOURCE, HOLE, NR_PAGES = 0x400, 0xE0000, 600  # three chunks, the last one short
 CHUNK_PAGES = 256
@@ -149,7 +150,7 @@ class Moves(MoveTest):
         request = pb.MoveRam(domid=1, source_gfn=SOURCE, destination_gfn=HOLE, nr_pages=NR_PAGES)
         serial = self.asker.start("move_ram", request)
         other = self.client()
-        wait_for(self.journal, "the move has begun", 20 * SLOWNESS)
+        wait_for(self.journal, "the move has begun")
         busy = (pb.CONFLICT, errno.EBUSY)
         self.refused(*busy, other.move_ram, 1, SOURCE + 500, HOLE + 0x5000, 8)
         self.refused(*busy, other.move_ram, 1, BACKING, HOLE + 500, 8)
@@ -203,10 +204,10 @@ class Trouble(MoveTest):
         self.host.fault("relocate", 1, nth, "delay", 700000)
         request = pb.MoveRam(domid=1, source_gfn=SOURCE, destination_gfn=HOLE, nr_pages=NR_PAGES)
         self.asker.start("move_ram", request)
-        wait_for(self.journal, "the move has begun", 20 * SLOWNESS)
+        wait_for(self.journal, "the move has begun")
 
     def assert_undone(self):
-        wait_for(lambda: not self.journal(), "the move is undone", 30 * SLOWNESS)
+        wait_for(lambda: not self.journal(), "the move is undone")
         self.assert_contents(self.before, self.domain)
         self.asker = self.client()
         self.move()
@@ -233,9 +234,9 @@ class Trouble(MoveTest):
     def test_the_domain_dies(self):
         self.start_slowly(2)
         self.domain.destroy()
-        reply, _ = self.asker.finish(self.asker.last_serial, 30 * SLOWNESS)
+        reply, _ = self.asker.finish(self.asker.last_serial)
         self.assertEqual((reply.status, reply.os_error), (pb.NO_DOMAIN, errno.ESRCH), reply.message)
-        wait_for(lambda: not self.journal(), "the move is forgotten", 30 * SLOWNESS)
+        wait_for(lambda: not self.journal(), "the move is forgotten")
         self.daemon.await_no_worker(1)
 
     def test_a_journal_of_the_future(self):

@@ -7,7 +7,8 @@ import unittest
 
 import region_log
 import xenvram_pb2 as pb
-from harness import SimTest, wait_for
+from harness import SimTest
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 200
 

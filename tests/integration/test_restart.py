@@ -9,7 +9,8 @@ import unittest
 
 import region_log
 import xenvram_pb2 as pb
-from harness import SLOWNESS, SimTest, wait_for
+from harness import SimTest
+from waiting import PATIENCE_S, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
 SLOT_BYTES = 256
@@ -178,7 +179,7 @@ class Restart(SimTest):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30 * SLOWNESS,
+            timeout=PATIENCE_S,
         )
 
     def test_two_in_one_directory(self):
@@ -223,7 +224,7 @@ class Restart(SimTest):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30 * SLOWNESS,
+            timeout=PATIENCE_S,
         )
         self.assertEqual(done.returncode, 1)
         self.assertIn("xenstore", done.stderr)
