@@ -143,7 +143,7 @@ static enum tracked_range_answer read_bitmap(struct tracker *tracker)
 
 /* ---- polling ---- */
 
-static void answer_requests(struct tracker *tracker)
+static void end_requests(struct tracker *tracker, bool polled)
 {
 	struct poll_request *request;
 	struct tracked_region *region;
@@ -152,7 +152,8 @@ static void answer_requests(struct tracker *tracker)
 		region->asked = (struct extent){0};
 	while ((request = STAILQ_FIRST(&tracker->requests))) {
 		STAILQ_REMOVE_HEAD(&tracker->requests, link);
-		tracker->ops->on_polled(tracker->owner, request->serial);
+		if (polled)
+			tracker->ops->on_polled(tracker->owner, request->serial);
 		free(request);
 	}
 }
@@ -230,13 +231,13 @@ static void on_timer(evutil_socket_t fd, short what, void *data)
 	(void)what;
 	if (demand.range.nr_pages == 0) {
 		tracker_suspend(tracker);
-		answer_requests(tracker); /* their regions were removed */
+		end_requests(tracker, true); /* their regions were removed */
 	} else if (now >= poll_due(tracker, &demand)) {
 		if (poll_now(tracker, demand.range, now) < 0) {
 			tracker->ops->on_domain_gone(tracker->owner);
 			return;
 		}
-		answer_requests(tracker);
+		end_requests(tracker, true);
 	}
 
 	demand = demand_now(tracker, now);
@@ -355,6 +356,12 @@ int tracker_poll(struct tracker *tracker, uint64_t cookie, struct extent pages, 
 	return 0;
 }
 
+void tracker_forget_polls(struct tracker *tracker)
+{
+	end_requests(tracker, false);
+	reconsider(tracker);
+}
+
 int tracker_mark(struct tracker *tracker, uint64_t cookie, const struct extent *pages, size_t n)
 {
 	struct tracked_region *region = find_region(tracker, cookie);
@@ -396,11 +403,7 @@ struct tracker *tracker_free(struct tracker *tracker)
 		LIST_REMOVE(region, link);
 		tracked_region_free(region);
 	}
-	while (!STAILQ_EMPTY(&tracker->requests)) {
-		struct poll_request *request = STAILQ_FIRST(&tracker->requests);
-		STAILQ_REMOVE_HEAD(&tracker->requests, link);
-		free(request);
-	}
+	end_requests(tracker, false);
 	if (tracker->timer)
 		event_free(tracker->timer);
 	free(tracker->bitmap_storage);

@@ -66,6 +66,8 @@ void tracker_drop_reader(struct tracker *tracker, uint64_t subscription);
  * on_polled(serial). -1 with ENOENT, ERANGE or ENOMEM.
  */
 int tracker_poll(struct tracker *tracker, uint64_t cookie, struct extent pages, uint64_t serial);
+/* Who asked for polls is gone: on_polled is called for none of them. */
+void tracker_forget_polls(struct tracker *tracker);
 
 /*
  * Publishes pages as dirty that the hypervisor does not know of: n extents, counted from the region's first

@@ -109,11 +109,17 @@ static void on_broker_packet(void *owner, struct frame *frame)
 		end_with_domain(worker);
 }
 
+/* Its successor numbers commands anew: an answer to one of these would be taken for that to another. */
+static void leave_broker(struct worker *worker)
+{
+	tracker_forget_polls(worker->tracker);
+	worker->broker = channel_free(worker->broker);
+}
+
 static void on_broker_close(void *owner, int error)
 {
-	struct worker *worker = owner;
 	(void)error;
-	worker->broker = channel_free(worker->broker);
+	leave_broker(owner);
 }
 
 static const struct channel_ops broker_ops = {on_broker_packet, on_broker_close};
@@ -136,7 +142,7 @@ static void handle_supervisor(
 {
 	switch (message->what_case) {
 	case XENVRAM__INTERNAL__TO_WORKER__WHAT_BROKER:
-		channel_free(worker->broker);
+		leave_broker(worker);
 		worker->broker =
 			channel_new(worker->base, frame_take_fd(frame, 0), CHANNEL_ROLE, &broker_ops, worker);
 		if (!worker->broker)

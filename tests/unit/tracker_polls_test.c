@@ -172,6 +172,23 @@ static void test_poll_of_a_watched_region(void **state)
 	assert_int_equal(xen.n_polls, 2);
 }
 
+static void test_forgotten_polls(void **state)
+{
+	(void)state;
+	bench_add(0);
+	bench_poll(0, 1);
+	tracker_forget_polls(bench.tracker);
+	fake_loop_run_us(LINGER_US + MS);
+	assert_int_equal(bench.n_polled, 0);
+	assert_int_equal(xen.track_pages, 0);
+	assert_false(fake_loop_has_timer());
+	bench_poll(0, 2);
+	fake_loop_run_us(0);
+	assert_int_equal(bench.n_polled, 1);
+	assert_int_equal(bench.polled[0], 2);
+	bench_assert_all(0);
+}
+
 static void test_wakes(void **state)
 {
 	(void)state;
@@ -205,6 +222,7 @@ int main(void)
 		TEST(test_poll),
 		TEST(test_polls_coalesce),
 		TEST(test_poll_of_a_watched_region),
+		TEST(test_forgotten_polls),
 		TEST(test_wakes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
