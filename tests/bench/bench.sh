@@ -40,7 +40,7 @@ bench() {
   printf '[tracking]\npoll-budget-percent = 400\n' >"$run/xenvramd.conf"
   "$build/daemon/xenvramd" --config "$run/xenvramd.conf" --socket "$run/socket" "${users[@]}" 2>"$run/daemon.log" &
   pids+=($!)
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     [ ! -S "$run/socket/xenvram.sock" ] || break
     sleep 0.05
   done
@@ -86,7 +86,7 @@ case $world in
     "$here/table.py" --write "$build/../bench.json" <"$figures"
     ;;
   --brief)
-    quick=(--rounds 3 --batch-us 200) slow=(--rounds 1 --batch-us 50000) seconds=1 idle_seconds=1 domains=10
+    quick=(--rounds 3 --batch-us 200) slow=(--rounds 1 --batch-us 200000) seconds=1 idle_seconds=1 domains=10
     run_simulated
     "$here/table.py" <"$figures"
     ;;

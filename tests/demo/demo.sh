@@ -15,7 +15,7 @@ if [ "$world" = --xen ]; then
   trap 'rm -rf "$root"' EXIT
   DESTDIR=$root cmake --install "$build" >/dev/null
   echo "Booting Xen $version with a Linux dom0 and a guest, under emulation."
-  if "$here/../xen/boot" -r "$root" -t 180 "$version" "$here/demo-dom0.sh" "$build/tests/demo/xenvram-demo" \
+  if "$here/../xen/boot" -r "$root" -t 300 "$version" "$here/demo-dom0.sh" "$build/tests/demo/xenvram-demo" \
     "$build/tests/xen/guest.elf" "$build/tests/xen/xen-guest-tool" "$here/../xen/e2e/service.sh"; then
     echo "demo: on real Xen $version every page was seen by both readers and came back: all was right"
     exit 0
@@ -47,7 +47,7 @@ users=()
 [ "$(id -u)" != 0 ] || users=(--broker-user nobody --worker-user nobody)
 "$build/daemon/xenvramd" --socket "$run/socket" "${users[@]}" 2>"$run/daemon.log" &
 pids+=($!)
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   [ ! -S "$run/socket/xenvram.sock" ] || break
   sleep 0.05
 done

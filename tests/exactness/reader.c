@@ -14,7 +14,7 @@
 #define MAX_STOP_US      200000u
 #define SYNC_ODDS        4u /* one snapshot in so many asks the hypervisor now */
 #define LOOK_UP_MS       20u
-#define WAKE_PATIENCE_MS 10000
+#define WAKE_PATIENCE_MS 30000
 #define RETRY_US         10000u
 
 static void fail_call(const struct reader *reader, const char *what)

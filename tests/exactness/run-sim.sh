@@ -28,7 +28,7 @@ pids+=($!)
 "$build/daemon/xenvramd" --socket "$work/run" "${users[@]}" 2>"$work/log" &
 service=$!
 pids+=("$service")
-for _ in $(seq 200); do
+for _ in $(seq 600); do
 	[ ! -S "$socket" ] || break
 	sleep 0.05
 done

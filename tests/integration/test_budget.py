@@ -121,7 +121,7 @@ class Budget(SimTest):
         self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
         self.daemon.reload()
         cookies = [self.follow(domid, 100) for domid in (1, 2)]
-        self.reach(lambda: 0 < self.budget().used_ppm < 150000, "their use is measured", *cookies)
+        self.reach(lambda: 0 < self.budget().used_ppm < 1000000, "their use is measured", *cookies)
         self.reach(lambda: self.as_wanted(1) and self.as_wanted(2), "both are let be", *cookies)
         budget = self.budget()
         self.assertEqual((budget.budget_ppm, budget.share_ppm), (1000000, 1000000))

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 30000
 
 static void require(bool true_, const char *what)
 {

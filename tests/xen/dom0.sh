@@ -9,6 +9,18 @@ fail() {
 	exit 1
 }
 
+# await WHAT COMMAND...: until the command succeeds; a minute is more than anything takes.
+await() {
+	awaited=$1
+	tries=0
+	shift
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || fail "not within a minute: $awaited"
+		sleep 0.1
+	done
+}
+
 # create_domain NAME LINE...: a domain with these lines in its configuration, not started. Prints its domid.
 create_domain() {
 	domain_name=$1

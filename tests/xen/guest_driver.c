@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define POLL_NS     200000
 
 static int64_t now_ms(void)

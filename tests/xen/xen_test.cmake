@@ -4,7 +4,8 @@
 #
 # Adds tests NAME-4.17 and NAME-4.20: ./boot runs the script in dom0 of that Xen. Beside the script are dom0.sh,
 # the guests' kernels, xen-guest-tool, and what TARGETS and FILES name. With INSTALLED, all that `cmake --install`
-# installs is in its place in dom0. SECONDS is how long the script may take, 100 if not given.
+# installs is in its place in dom0. SECONDS is how long the script may take before it is taken to hang, 300 if not given:
+# several times of what it needs.
 #
 # A sanitized program cannot run in dom0: in a sanitized build there are no such tests.
 
@@ -16,7 +17,7 @@ function(xen_test name)
     return()
   endif()
   if(NOT ARG_SECONDS)
-    set(ARG_SECONDS 100)
+    set(ARG_SECONDS 300)
   endif()
 
   set(build_dir ${CMAKE_BINARY_DIR}/tests/xen)

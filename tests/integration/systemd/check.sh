@@ -22,13 +22,13 @@ property() {
   systemctl show --property="$1" --value "${2-$unit}"
 }
 
-# eventually COMMAND...: within ten seconds it succeeds.
+# eventually COMMAND...: within half a minute it succeeds.
 eventually() {
-  for _ in {1..100}; do
+  for _ in {1..300}; do
     "$@" && return
     sleep 0.1
   done
-  fail "not within ten seconds: $*"
+  fail "not within half a minute: $*"
 }
 
 # process ROLE: the process id of that role's process.

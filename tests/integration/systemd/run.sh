@@ -5,7 +5,7 @@
 # Usage: run.sh BUILD_DIR STAND_IN_DIR SIMXEN   (77: skipped, because this takes root)
 set -euo pipefail
 
-readonly build=$1 stand_ins=$2 simxen=$3 time_limit_s=100
+readonly build=$1 stand_ins=$2 simxen=$3 time_limit_s=250
 here=$(cd "$(dirname "$0")" && pwd)
 readonly here
 

@@ -25,11 +25,13 @@ echo "ok: dry runs and refusals change nothing"
 
 cookie=$(xenvramctl create --domid "$guest" --vram-gfn 0x1000 --adopt --pages 64) || exit
 [ "$(memory_sum)" = "$before" ] || fail "adopting changed the guest's memory"
-xenvramctl snapshot "$cookie" >/tmp/first || exit
+keep_followed "$cookie"
+xenvramctl snapshot --sync "$cookie" >/tmp/first || exit
 generation=$(sed -n 's/^generation \([0-9]*\):.*/\1/p' /tmp/first)
 ./xen-guest-tool "$guest" write 0x1005 2 0xabc || exit
 ./xen-guest-tool "$guest" write 0x103f 1 0xabc || exit
-xenvramctl snapshot --since "$generation" "$cookie" >/tmp/second || exit
+xenvramctl snapshot --sync --since "$generation" "$cookie" >/tmp/second || exit
+stop_following
 [ "$(sed 1d /tmp/second | tr -s '\n ' ' ')" = " page 5 to 6: 2 page 63 to 63: 1 " ] ||
 	fail "dirty pages 5, 6 and 63 expected: $(cat /tmp/second)"
 before=$(memory_sum)

@@ -10,27 +10,24 @@ export LIBXL_DOMID_REUSE_TIMEOUT=0
 guest=$(create_guest guest) || exit
 start_service
 cookie=$(xenvramctl create --domid "$guest" --vram-gfn 0xf1000 --backing-gfn 0x1000 --pages 1024) || exit
-xenvramctl watch --json --seconds 30 "$cookie" >/tmp/watch.json 2>/tmp/watch.err &
+xenvramctl watch --json "$cookie" >/tmp/watch.json 2>/tmp/watch.err &
 watch=$!
-sleep 2
-[ -s /tmp/watch.json ] || fail "nothing is watched: $(cat /tmp/watch.err)"
+await "the region is watched" test -s /tmp/watch.json
 destroy_domain "$guest"
 
-tries=0
-while kill -0 $watch 2>/dev/null; do
-	tries=$((tries + 1))
-	[ $tries -lt 100 ] || fail "the reader does not hear of the domain's end"
-	sleep 0.1
-done
-echo "ok: the reader ended within $((tries / 10 + 1)) s"
+has_ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+await "the reader hears of the domain's end" has_ended $watch
+wait $watch
+[ $? = 1 ] || fail "the reader ended for another reason: $(cat /tmp/watch.err)"
+echo "ok: the reader ended with the domain"
 [ "$(xenvramctl regions | grep -c 0x)" = 0 ] || fail "the region outlives its domain: $(xenvramctl regions)"
 xenvramctl snapshot "$cookie" 2>/dev/null && fail "the cookie still works"
-tries=0
-while [ -n "$(pid_of_role worker)" ]; do
-	tries=$((tries + 1))
-	[ $tries -lt 50 ] || fail "the worker outlives its domain"
-	sleep 0.1
-done
+has_no_worker() {
+	[ -z "$(pid_of_role worker)" ]
+}
+await "the worker ends with its domain" has_no_worker
 [ "$(xl list | grep -c null)" = 0 ] || fail "the dead domain lingers: $(xl list)"
 echo "ok: region, cookie, worker and domain are gone"
 

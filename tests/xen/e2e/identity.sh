@@ -39,10 +39,12 @@ before=$(./xen-guest-sum "$guest" 0x1009 0x100)
 
 cookie=$(as_uid $mine create --domid "$guest" --vram-gfn 0xf1000 --backing-gfn 0x1000 --pages 64) ||
 	fail "a device model cannot create a region: $cookie"
-as_uid $mine snapshot "$cookie" >/tmp/first || fail "a device model cannot follow its region"
+keep_followed "$cookie"
+as_uid $mine snapshot --sync "$cookie" >/tmp/first || fail "a device model cannot follow its region"
 generation=$(sed -n 's/^generation \([0-9]*\):.*/\1/p' /tmp/first)
 ./xen-guest-tool "$guest" write 0xf1007 2 0xabc || exit
-as_uid $mine snapshot --since "$generation" "$cookie" >/tmp/second || exit
+as_uid $mine snapshot --sync --since "$generation" "$cookie" >/tmp/second || exit
+stop_following
 [ "$(sed 1d /tmp/second | tr -s '\n ' ' ')" = " page 7 to 8: 2 " ] ||
 	fail "dirty pages 7 and 8 expected: $(cat /tmp/second)"
 echo "ok: uid $mine has the region of domain $guest, and sees what the guest writes"

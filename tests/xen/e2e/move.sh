@@ -49,6 +49,9 @@ around=$(sum 0xf00 0x100 && sum 0x1258 0x100)
 start_service
 cookie=$(xenvramctl create --domid "$guest" --vram-gfn $old --backing-gfn $backing --pages $pages) || exit
 [ "$(sum $old $pages)" = "$home" ] || fail "the region has other pages"
+# A reader of the log follows all the time.
+xenvramctl watch --json --interval 50 "$cookie" >/tmp/watch.json 2>/tmp/watch.err &
+watch=$!
 
 xenvramctl move "$cookie" --vram-gfn $((old + pages - 1)) 2>/tmp/refused && fail "moved onto itself"
 xenvramctl move "$cookie" --vram-gfn 0x2000 2>/tmp/refused && fail "moved onto the guest's memory"
@@ -69,9 +72,7 @@ found=$(dirty "$since")
 [ "$found" = " page 5 to 6: 2 page 599 to 599: 1 " ] || fail "dirty pages 5, 6 and 599 expected: $found"
 echo "ok: followed at the new place"
 
-# While it draws, to and fro; a reader of the log follows all the time.
-xenvramctl watch --json --seconds 60 --interval 50 "$cookie" >/tmp/watch.json 2>/tmp/watch.err &
-watch=$!
+# While it draws, to and fro.
 ./xen-guest-tool "$guest" paint $new $pages 50 0 || exit
 place=$new
 for round in 1 2 3 4; do
@@ -88,7 +89,6 @@ for round in 1 2 3 4; do
 done
 ./xen-guest-tool "$guest" idle || exit
 kill -0 $watch || fail "the reader ended: $(cat /tmp/watch.err)"
-kill $watch
 [ "$(wc -l </tmp/watch.json)" -gt 5 ] || fail "the reader saw nothing"
 [ "$(xenvramctl map "$cookie" | tr -s ' ')" = "page 0 to 599: 600 vram $place" ] || fail "$(xenvramctl map "$cookie")"
 [ "$(./xen-guest-tool "$guest" drawn | awk '$2 == 0' | wc -l)" = 0 ] || fail "the guest has not drawn on every page"
@@ -115,6 +115,7 @@ xenvramctl destroy "$other" || exit
 xenvramctl move "$cookie" --vram-gfn $new || exit
 first=$(sum $new 100)
 last=$(sum $((new + 400)) 200)
+kill $watch || fail "the reader ended: $(cat /tmp/watch.err)"
 xenvramctl destroy "$cookie" || exit
 [ "$(sum $backing 100) $(sum $((backing + 400)) 200)" = "$first $last" ] || fail "pages changed on their way home"
 [ "$(sum 0xf00 0x100 && sum 0x1258 0x100)" = "$around" ] || fail "pages that are not the region's changed"

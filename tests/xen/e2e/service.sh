@@ -8,17 +8,24 @@ socket=/run/xenvram/xenvram.sock
 start_service() {
 	xenvramd --socket /run/xenvram "$@" 2>/tmp/xenvramd.log &
 	service=$!
-	tries=0
-	while [ ! -S $socket ]; do
-		tries=$((tries + 1))
-		[ $tries -lt 100 ] || fail "xenvramd does not listen: $(cat /tmp/xenvramd.log)"
-		sleep 0.1
-	done
+	await "xenvramd listens" test -S $socket
 }
 
 stop_service() {
 	kill "$service"
 	wait "$service" || fail "xenvramd ended with an error: $(cat /tmp/xenvramd.log)"
+}
+
+# keep_followed COOKIE: until stop_following, so that its bits are exact however long it takes to ask for them again.
+keep_followed() {
+	xenvramctl watch --json "$1" >/tmp/followed &
+	follower=$!
+	await "the region is followed" test -s /tmp/followed
+}
+
+stop_following() {
+	kill $follower
+	wait $follower
 }
 
 # pid_of_role ROLE: of the service's broker, or of one of its workers; nothing if there is none now.
