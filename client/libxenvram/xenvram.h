@@ -215,7 +215,8 @@ int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *cre
 
 /*
  * Destroys a region: ends its tracking, unpins it, moves its pages back to backing_gfn unless they were
- * adopted. Views of it see the state XENVRAM_VIEW_GONE.
+ * adopted; these stay, and are brought together at its vram_gfn if it is stuck in a move. Views of it see the
+ * state XENVRAM_VIEW_GONE.
  *   EINVAL  cookie 0
  *   ENOENT  no such region
  *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, and it stays listed as

@@ -162,10 +162,19 @@ static void call_off(struct task *task, struct region_record *record, const stru
 	task->stage = TASK_END;
 }
 
-static void give_up(struct task *task, const struct failure *failure)
+/* With any other status nothing would have changed. */
+static void set_stuck_failure(
+	struct failure *stuck, const struct region_record *record, const struct failure *cause)
+{
+	failure_set(stuck, XENVRAM__V1__STATUS__STUCK, EBUSY,
+		"%.200s; %s the region again when the cause is gone", cause->text,
+		record->state == MOVING ? "move or destroy" : "destroy");
+}
+
+static void give_up(struct task *task, const struct region_record *record, const struct failure *failure)
 {
 	if (!task->incomplete)
-		task->stuck = *failure;
+		set_stuck_failure(&task->stuck, record, failure);
 	task->incomplete = true;
 	task->stage = TASK_SETTLE;
 }
@@ -184,7 +193,7 @@ static void loosened(struct task *task, struct region_record *record, const stru
 		task->reverting = true;
 		task->stage = TASK_SETTLE;
 	} else {
-		give_up(task, answer->failure);
+		give_up(task, record, answer->failure);
 	}
 }
 
@@ -195,18 +204,22 @@ static uint64_t n_concerned(const struct region_record *record)
 
 static void say_stuck(struct task *task, const struct region_record *record, const struct task_answer *answer)
 {
-	bool moving = record->state == MOVING;
+	bool within_vram = moves_within_vram(record);
+	struct failure cause;
 
-	failure_set(&task->stuck, XENVRAM__V1__STATUS__STUCK, EBUSY,
+	failure_set(&cause, XENVRAM__V1__STATUS__STUCK, EBUSY,
 		"domain %u: %" PRIu64 " of %" PRIu64 " pages are still at %svram, the first at gfn 0x%" PRIx64
-		"%s%s%s; %s the region again when the cause is gone",
-		record->domid, task->n_stuck, n_concerned(record), moving ? "the new " : "",
+		"%s%s%s",
+		record->domid, task->n_stuck, n_concerned(record),
+		!within_vram              ? ""
+		: record->state == MOVING ? "the new "
+					  : "the old ",
 		answer->first_stuck_gfn,
-		answer->contested ? (moving ? " with another page in its place"
-					    : " with another page in its place at backing")
+		answer->contested ? (within_vram ? " with another page in its place"
+						 : " with another page in its place at backing")
 				  : "",
-		answer->os_error ? ": " : "", answer->os_error ? strerror(answer->os_error) : "",
-		moving ? "move or destroy" : "destroy");
+		answer->os_error ? ": " : "", answer->os_error ? strerror(answer->os_error) : "");
+	set_stuck_failure(&task->stuck, record, &cause);
 }
 
 static void shifted_ahead(struct task *task, struct region_record *record, const struct task_answer *answer)
@@ -250,7 +263,7 @@ static void shifted(struct task *task, struct region_record *record, const struc
 	if (answer->failure && goes_ahead(record))
 		undo(task, record, answer->failure);
 	else if (answer->failure)
-		give_up(task, answer->failure);
+		give_up(task, record, answer->failure);
 	else if (goes_ahead(record))
 		shifted_ahead(task, record, answer);
 	else
@@ -264,7 +277,7 @@ static void say_missing(struct task *task, const struct region_record *record)
 			"domain %u: %" PRIu64 " of %" PRIu64
 			" pages are neither at %s: the guest or its toolstack took them",
 			record->domid, task->n_missing, n_concerned(record),
-			record->state == MOVING ? "the old nor at the new vram" : "vram nor at backing");
+			moves_within_vram(record) ? "the old nor at the new vram" : "vram nor at backing");
 }
 
 /* All of it is done, or undone. */
@@ -301,7 +314,7 @@ static void settled(struct task *task, struct region_record *record, const struc
 	/* What is pinned now, only another attempt can find out. */
 	if (answer->failure && task->reverting) {
 		task->incomplete = true;
-		task->stuck = task->failure;
+		set_stuck_failure(&task->stuck, record, &task->failure);
 	}
 	conclude(task, record, answer->pinned && !answer->failure);
 }
@@ -338,18 +351,29 @@ void task_answered(struct task *task, struct region_record *record, const struct
 
 /* ---- what comes between ---- */
 
+/* The destruction of a region that is in order, of which nothing was done? */
+static bool is_unbegun(const struct task *task, const struct region_record *record)
+{
+	return !task->begun && !goes_ahead(record) && record->unsettled == 0;
+}
+
+/* It stays in order. */
+static void spare(struct task *task, struct region_record *record, const struct failure *failure)
+{
+	fail(task, failure);
+	record->ending = false;
+	set_active(record);
+	task->stage = TASK_END;
+}
+
 void task_unwritten(struct task *task, struct region_record *record, int os_error)
 {
 	struct failure failure;
 
 	failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, os_error, "the journal cannot be written: %s",
 		strerror(os_error));
-	if (!task->begun && !goes_ahead(record) && record->unsettled == 0) {
-		/* The destruction of a region that is in order: it stays so. */
-		fail(task, &failure);
-		record->ending = false;
-		set_active(record);
-		task->stage = TASK_END;
+	if (is_unbegun(task, record)) {
+		spare(task, record, &failure);
 	} else if (goes_ahead(record)) {
 		undo(task, record, &failure);
 	}
@@ -378,8 +402,12 @@ void task_give_up(struct task *task, struct region_record *record, const struct 
 		call_off(task, record, failure);
 		return;
 	}
+	if (is_unbegun(task, record)) {
+		spare(task, record, failure);
+		return;
+	}
 	task->failed = true;
-	task->failure = *failure;
+	set_stuck_failure(&task->failure, record, failure);
 	set_stuck(record);
 	task->stage = TASK_END;
 }

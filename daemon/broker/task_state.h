@@ -25,6 +25,12 @@ static inline struct extent target_of(const struct region_record *record)
 	return record->state == SHRINKING ? record->going : (struct extent){0, record->nr_pages};
 }
 
+/* Are pages moved from one place of vram to another? Those without a backing are gathered in one, too. */
+static inline bool moves_within_vram(const struct region_record *record)
+{
+	return record->state == MOVING || (record->adopted && record->between);
+}
+
 static inline uint64_t unsettled_end(const struct region_record *record)
 {
 	return record->frontier + record->unsettled;

@@ -158,7 +158,7 @@ static void fill_shift(const struct task *task, const struct region_record *reco
 
 	step->nr_pages = task->chunk.nr_pages;
 	step->n_from = 1;
-	if (record->state == MOVING) {
+	if (moves_within_vram(record)) {
 		step->from_gfn[0] = record->going_back ? record->vram_gfn : record->old_vram_gfn;
 		to_gfn = record->going_back ? record->old_vram_gfn : record->vram_gfn;
 	} else if (record->state == CREATING) {
@@ -182,7 +182,7 @@ static bool next_shift(struct task *task, struct region_record *record, struct t
 {
 	bool was_unsettled;
 
-	if (record->adopted && record->state != MOVING)
+	if (record->adopted && !moves_within_vram(record))
 		return false;
 	if (goes_ahead(record))
 		task->chunk = chunk_ahead(record, &was_unsettled);

@@ -107,7 +107,7 @@ class Relocation(FaultTest):
     def test_unpinning_fails(self):
         cookie = self.create().cookie
         self.host.fault("pin", 1, 1, "fail", "EBUSY")
-        self.refused(pb.HYPERVISOR, errno.EBUSY, self.asker.destroy, cookie)
+        self.refused(pb.STUCK, errno.EBUSY, self.asker.destroy, cookie)
         self.assertEqual(self.asker.region(cookie).state, pb.REGION_STUCK)
         self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)
         self.asker.destroy(cookie)

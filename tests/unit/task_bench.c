@@ -256,8 +256,9 @@ void bench_check(const struct bench *bench)
 	for (uint64_t page = 0; page < BENCH_PAGES; page++)
 		assert_int_equal(count_places(page), 1);
 	if (bench->forgotten || bench->record.state == XENVRAM__V1__REGION_STATE__GONE) {
-		for (uint64_t page = 0; page < BENCH_PAGES && !bench->record.adopted; page++)
-			assert_int_equal(xen.page[BENCH_BACKING + page], BENCH_NUMBER + page);
+		uint64_t home = bench->record.adopted ? bench->record.vram_gfn : BENCH_BACKING;
+		for (uint64_t page = 0; page < BENCH_PAGES; page++)
+			assert_int_equal(xen.page[home + page], BENCH_NUMBER + page);
 		assert_int_equal(xen.n_pins, 0);
 		return;
 	}

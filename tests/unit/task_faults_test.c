@@ -35,6 +35,9 @@ static void strike(const struct scenario *scenario, struct bench *bench, unsigne
 		assert_int_equal(bench->record.state, scenario->outcome);
 	if (bench->task.failed && bench->record.state == ACTIVE)
 		assert_int_equal(extents_n_pages(&bench->record.live), n_live);
+	/* With any other status nothing has changed. */
+	if (bench->task.failed && bench->record.state == STUCK)
+		assert_int_equal(bench->task.failure.status, XENVRAM__V1__STATUS__STUCK);
 }
 
 static unsigned int count_calls(const struct scenario *scenario)
@@ -108,7 +111,7 @@ static void check_after_death(const struct scenario *scenario, const struct benc
 		assert_int_equal(bench->record.state, scenario->outcome);
 	/* Unless it was so, and the journal does not say yet that anything was begun. */
 	else if (scenario->prepare != scenario_stuck && scenario->prepare != scenario_stuck_part &&
-		 scenario->prepare != scenario_stuck_move)
+		 scenario->prepare != scenario_stuck_move && scenario->prepare != scenario_adopted_stuck_move)
 		assert_int_not_equal(bench->record.state, STUCK);
 }
 

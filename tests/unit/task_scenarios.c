@@ -68,10 +68,9 @@ void scenario_stuck_part(struct bench *bench)
 }
 
 /* Two chunks are at the new place, and one page of them cannot go back. */
-void scenario_stuck_move(struct bench *bench)
+static void make_stuck_in_a_move(struct bench *bench)
 {
 	struct task_answer checked = {.warning = ""};
-	scenario_whole(bench);
 	scenario_move(bench);
 	task_answered(&bench->task, &bench->record, &checked);
 	fake_xen_populate(BENCH_NEW + BENCH_PAGES - 1, 1, 9);
@@ -80,6 +79,18 @@ void scenario_stuck_move(struct bench *bench)
 	xen.immovable_gfn = FAKE_NO_GFN;
 	xen.page[BENCH_NEW + BENCH_PAGES - 1] = 0;
 	assert_int_equal(bench->record.state, STUCK);
+}
+
+void scenario_stuck_move(struct bench *bench)
+{
+	scenario_whole(bench);
+	make_stuck_in_a_move(bench);
+}
+
+void scenario_adopted_stuck_move(struct bench *bench)
+{
+	scenario_adopted(bench);
+	make_stuck_in_a_move(bench);
 }
 
 void scenario_create(struct bench *bench)
@@ -124,6 +135,11 @@ const struct scenario scenarios[] = {
 	{"destroy all while a part is stuck", scenario_stuck_part, scenario_destroy, GONE},
 	{"move one that is stuck in a move", scenario_stuck_move, scenario_move, ACTIVE},
 	{"destroy one that is stuck in a move", scenario_stuck_move, scenario_destroy, GONE},
+	{"move adopted pages", scenario_adopted, scenario_move, ACTIVE},
+	{"move adopted pages that are stuck in a move", scenario_adopted_stuck_move, scenario_move, ACTIVE},
+	{"let go of adopted pages", scenario_adopted, scenario_destroy, GONE},
+	{"let go of adopted pages that are stuck in a move", scenario_adopted_stuck_move, scenario_destroy,
+		GONE},
 };
 const size_t n_scenarios = sizeof(scenarios) / sizeof(scenarios[0]);
 

@@ -23,6 +23,7 @@ void scenario_stuck(struct bench *bench);
 void scenario_stuck_part(struct bench *bench);
 /* Page 300 is at the new place, and all others are back at the old one. */
 void scenario_stuck_move(struct bench *bench);
+void scenario_adopted_stuck_move(struct bench *bench);
 
 /* ---- what is begun ---- */
 

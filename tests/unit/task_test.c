@@ -296,6 +296,52 @@ static void test_the_last_part(void **state)
 	assert_int_equal(bench.record.state, GONE);
 }
 
+/* ---- no worker can be had ---- */
+
+static void give_up(struct bench *bench)
+{
+	struct failure failure;
+	failure_set(&failure, XENVRAM__V1__STATUS__HYPERVISOR, ENOMEM, "no worker");
+	task_give_up(&bench->task, &bench->record, &failure);
+	bench_run(bench);
+	assert_true(bench->task.failed);
+	assert_non_null(strstr(bench->task.failure.text, "no worker"));
+}
+
+static void test_given_up_before_it_began(void **state)
+{
+	void (*const begin[])(struct bench *) = {scenario_destroy, scenario_destroy_part, scenario_move};
+	(void)state;
+	for (size_t i = 0; i < sizeof(begin) / sizeof(begin[0]); i++) {
+		struct bench bench;
+		scenario_whole(&bench);
+		begin[i](&bench);
+		give_up(&bench);
+		bench_check(&bench);
+		assert_int_equal(bench.record.state, ACTIVE);
+		assert_int_equal(bench.task.failure.status, XENVRAM__V1__STATUS__HYPERVISOR);
+		scenario_repair(&bench);
+	}
+}
+
+static void test_given_up_half_way(void **state)
+{
+	void (*const begin[])(struct bench *) = {scenario_destroy, scenario_destroy_part, scenario_move};
+	(void)state;
+	for (size_t i = 0; i < sizeof(begin) / sizeof(begin[0]); i++) {
+		struct bench bench;
+		scenario_whole(&bench);
+		begin[i](&bench);
+		bench.pause_after = 8;
+		bench_run(&bench);
+		bench.pause_after = 0;
+		give_up(&bench);
+		assert_int_equal(bench.record.state, STUCK);
+		assert_int_equal(bench.task.failure.status, XENVRAM__V1__STATUS__STUCK);
+		scenario_repair(&bench);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +356,8 @@ int main(void)
 		cmocka_unit_test(test_a_refused_pin),
 		cmocka_unit_test(test_admission),
 		cmocka_unit_test(test_the_last_part),
+		cmocka_unit_test(test_given_up_before_it_began),
+		cmocka_unit_test(test_given_up_half_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
