@@ -74,8 +74,8 @@ static const struct command commands[] = {
 		"  --interval MS         between frames, 1 to 10000; default 100, or 1000 as lines\n",
 		command_watch},
 	{"top", "",
-		"Show what polling costs, domain by domain, and whose is stretched, until q or Ctrl-C; as "
-		"lines when not on a terminal.",
+		"Show what polling costs, domain by domain, until q or Ctrl-C; as lines when not on a "
+		"terminal.",
 		LIVE_HELP "  --interval MS         between frames, 1 to 10000; default 1000\n", command_top},
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/unit.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,9 +391,32 @@ static void test_installed_file(void **state)
 	assert_memory_equal(&defaults, &without, sizeof(defaults));
 }
 
+/* What each number may be is in the manual, and with a default of its own that too. */
+static void test_the_manual(void **state)
+{
+	(void)state;
+	static char text[MAX_CONFIG_BYTES];
+	FILE *file = fopen(MANUAL_PATH, "r");
+
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	for (size_t i = 0; i < SETTINGS_N_NUMBERS; i++) {
+		const struct setting *setting = &settings_numbers[i];
+		char line[128], initial[16] = "";
+		if (setting->initial != setting->max)
+			snprintf(initial, sizeof(initial), "; %" PRIu32, setting->initial);
+		snprintf(line, sizeof(line), "\n.It Cm %s Pq %s%" PRIu32 " to %" PRIu32 "%s\n", setting->key,
+			setting->may_be_0 ? "0, or " : "", setting->min, setting->max, initial);
+		if (!strstr(text, line))
+			fail_msg("the manual has no line %s", line);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_manual),
 		cmocka_unit_test(test_nothing_set),
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_every_number),
