@@ -65,8 +65,17 @@ static int check(struct broker *broker, const struct connection *connection, enu
 	*ret_domid = domid;
 	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
-	/* What was bound by a uid that says something else now? */
-	if (*ret_kind == IDENTITY_DEVICE_MODEL && (binding->state == BINDING_NONE || binding->domid == domid))
+	/* A uid may say something else than when it connected. */
+	if (*ret_kind == IDENTITY_DEVICE_MODEL && binding->state == BINDING_NONE) {
+		/* Before Hello nothing was asked for: it can still be bound. */
+		if (!connection_is_greeted(connection))
+			return 0;
+		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
+			"uid %u is the device model of domain %u now, and this connection was an "
+			"administrator's; connect anew",
+			peer.uid, domid);
+	}
+	if (*ret_kind == IDENTITY_DEVICE_MODEL && binding->domid == domid)
 		return 0;
 	if (*ret_kind == IDENTITY_DEVICE_MODEL)
 		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
@@ -148,7 +157,7 @@ void admission_begin(struct broker *broker, struct connection *connection)
 {
 	uint32_t domid;
 
-	if (connection_binding(connection)->state == BINDING_BOUND ||
+	if (connection_binding(connection)->state != BINDING_NONE ||
 		identify(broker, connection, &domid) != IDENTITY_DEVICE_MODEL)
 		return;
 	connection_bind(connection, &(struct binding){.state = BINDING_PENDING, .domid = domid});
@@ -244,5 +253,7 @@ void admission_review(struct broker *broker)
 		next = connection_next(broker, connection);
 		if (admission_check(broker, connection, &failure) < 0)
 			connection_refuse(connection, &failure);
+		else
+			admission_begin(broker, connection);
 	}
 }

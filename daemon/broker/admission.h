@@ -16,7 +16,7 @@ int admission_check(struct broker *broker, const struct connection *connection, 
 /* The same for one that is new and counted already: it must also be one that is not too many. */
 int admission_check_new(struct broker *broker, const struct connection *connection, struct failure *failure);
 
-/* The connection is taken: a device model's is bound to its domain. */
+/* The connection is taken, or stays: a device model's is bound to its domain. */
 void admission_begin(struct broker *broker, struct connection *connection);
 
 /* The request Bind, which is answered later. */
@@ -26,7 +26,7 @@ void admission_bind(
 /* The supervisor has looked up a domain. */
 void admission_identified(struct broker *broker, const Xenvram__Internal__Identify *message);
 
-/* The settings are others: who may not be here any more is sent away. */
+/* The settings are others: who may not be here any more, or not as what he came, is sent away. */
 void admission_review(struct broker *broker);
 
 #endif

@@ -101,6 +101,36 @@ class Door(IdentityTest):
         self.assertTrue(outcome.refused)
         self.assertEqual(theirs.regions(), [])
 
+    def test_an_administrator_who_becomes_a_device_model(self):
+        """Its connection was for every domain, and must not stay so."""
+        self.client().create(2, VRAM, BACKING, NR_PAGES)
+        reader, writer = os.pipe()
+        go_reader, go_writer = os.pipe()
+
+        def stay():
+            with self.client() as client, self.connection() as silent:
+                os.write(writer, b"!")
+                os.read(go_reader, 1)
+                outcome = attempt(client.regions)
+                silent.send("hello", pb.Hello(version_min=1, version_max=1), serial=1)
+                silent.receive()
+                silent.send("list_regions", pb.ListRegions(), serial=2)
+                return outcome, len(silent.receive()[0].reply.list_regions.regions)
+
+        with ThreadPoolExecutor() as pool:
+            staying = pool.submit(as_user, ALICE, stay)
+            os.read(reader, 1)
+            self.daemon.configure(f"[access]\ndomain-uid-base = {ALICE - 1}\nadmin-users = {ALICE}\n")
+            self.daemon.reload()
+            wait_for(lambda: self.connect_as(BOB, groups=[ADMIN_GROUP]).refused, "the settings hold")
+            os.write(go_writer, b"!")
+            outcome, n_seen = staying.result().value
+        for fd in (reader, writer, go_reader, go_writer):
+            os.close(fd)
+        self.assert_refused(outcome, pb.PERMISSION_DENIED, 13, f"uid {ALICE} is the device model of domain 1 now")
+        self.assertTrue(outcome.refused)
+        self.assertEqual(n_seen, 0, "regions of another domain")
+
 
 class DeviceModel(IdentityTest):
     def setUp(self):
