@@ -197,13 +197,15 @@ static void on_packet(void *owner, struct frame *frame)
 	frame_free_message(&message->base);
 }
 
-/* The supervisor starts another one, or says that the domain is gone. */
+/* The supervisor starts another one when this one has ended, or says that the domain is gone. */
 static void on_close(void *owner, int error)
 {
 	struct domain *domain = owner;
-	if (error)
+	if (error) {
 		log_error(
 			"the channel to the worker of domain %u failed: %s", domain->domid, strerror(error));
+		supervisor_restart_worker(domain->broker, domain->domid);
+	}
 	domain->worker = channel_free(domain->worker);
 	drop_commands(domain);
 	regions_worker_lost(domain);
@@ -222,6 +224,7 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 	domain->worker = channel_new(domain->broker->base, fd, CHANNEL_ROLE, &ops, domain);
 	if (!domain->worker) {
 		log_error("the worker of domain %u cannot be talked to: %s", domain->domid, strerror(errno));
+		supervisor_restart_worker(domain->broker, domain->domid);
 		return;
 	}
 	governor_tell(domain->broker, domain);

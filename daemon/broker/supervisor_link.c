@@ -60,6 +60,11 @@ void supervisor_close_worker(struct broker *broker, uint32_t domid)
 	tell_domain(broker, XENVRAM__INTERNAL__FROM_BROKER__WHAT_CLOSE_WORKER, domid, "");
 }
 
+void supervisor_restart_worker(struct broker *broker, uint32_t domid)
+{
+	tell_domain(broker, XENVRAM__INTERNAL__FROM_BROKER__WHAT_RESTART_WORKER, domid, "");
+}
+
 static void tell_log(
 	struct broker *broker, Xenvram__Internal__FromBroker__WhatCase what, Xenvram__Internal__LogRef *ref)
 {

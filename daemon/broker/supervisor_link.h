@@ -12,6 +12,7 @@ int supervisor_link_open(struct broker *broker);
 void supervisor_identify(struct broker *broker, uint64_t connection, uint32_t domid);
 void supervisor_ready(struct broker *broker);
 void supervisor_open_worker(struct broker *broker, uint32_t domid, const char *uuid);
+void supervisor_restart_worker(struct broker *broker, uint32_t domid);
 void supervisor_close_worker(struct broker *broker, uint32_t domid);
 void supervisor_create_log(
 	struct broker *broker, const struct region_record *record, uint64_t first_generation);

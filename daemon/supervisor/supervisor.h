@@ -59,6 +59,8 @@ void broker_tell_domain_gone(struct supervisor *supervisor, uint32_t domid, cons
 void workers_open(struct supervisor *supervisor, uint32_t domid, const char *uuid);
 /* The broker has no use for the domain's worker any more. */
 void workers_close(struct supervisor *supervisor, uint32_t domid);
+/* The broker cannot talk to the domain's worker, if there is one: it is to end, and another one to be started. */
+void workers_restart(struct supervisor *supervisor, uint32_t domid);
 /* Gives every running worker a channel to the broker that was just started. */
 void workers_meet_broker(struct supervisor *supervisor);
 /* Gives the log to its domain's worker, now or when it is running. */

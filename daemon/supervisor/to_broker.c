@@ -242,6 +242,9 @@ static void handle(
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_CLOSE_WORKER:
 		workers_close(supervisor, message->close_worker->domid);
 		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_RESTART_WORKER:
+		workers_restart(supervisor, message->restart_worker->domid);
+		break;
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_CREATE_LOG:
 		create_log(supervisor, message->create_log);
 		break;

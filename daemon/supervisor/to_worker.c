@@ -56,6 +56,12 @@ static void tell_log(struct worker_child *worker, Xenvram__Internal__ToWorker__W
 	tell(worker, &message, fd);
 }
 
+/* It ends, and another one is started when it has, a little later each time. */
+static void renew(struct worker_child *worker)
+{
+	worker->child.channel = channel_free(worker->child.channel);
+}
+
 static void meet_broker(struct worker_child *worker)
 {
 	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
@@ -67,6 +73,7 @@ static void meet_broker(struct worker_child *worker)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		log_error("the worker of domain %u and the broker cannot be connected: %s", worker->domid,
 			strerror(errno));
+		renew(worker);
 		return;
 	}
 	message.what_case = XENVRAM__INTERNAL__TO_WORKER__WHAT_BROKER;
@@ -144,7 +151,7 @@ static void on_ready(struct worker_child *worker)
 			/* Not known is not good enough here: it is started again, and asked about again. */
 			log_error("domain %u cannot be looked up in xenstore: %s", worker->domid,
 				strerror(errno));
-			worker->child.channel = channel_free(worker->child.channel);
+			renew(worker);
 			return;
 		}
 		uuid[0] = '\0';
@@ -309,6 +316,13 @@ void workers_close(struct supervisor *supervisor, uint32_t domid)
 	end_worker(worker);
 	if (!worker->child.pid)
 		free_worker(worker);
+}
+
+void workers_restart(struct supervisor *supervisor, uint32_t domid)
+{
+	struct worker_child *worker = find_worker(supervisor, domid);
+	if (worker && !worker->ending)
+		renew(worker);
 }
 
 void workers_meet_broker(struct supervisor *supervisor)

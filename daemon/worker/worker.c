@@ -44,6 +44,13 @@ static void leave_domain(struct worker *worker)
 	event_base_loopbreak(worker->base);
 }
 
+/* To a successor, which is told everything anew. */
+static void give_way(struct worker *worker)
+{
+	tracker_rest(worker->tracker);
+	event_base_loopbreak(worker->base);
+}
+
 static void end_with_domain(struct worker *worker)
 {
 	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
@@ -98,7 +105,7 @@ static void on_broker_packet(void *owner, struct frame *frame)
 		(Xenvram__Internal__Command *)frame_unpack(frame, &xenvram__internal__command__descriptor);
 	if (!command) {
 		log_error("a command of the broker cannot be read: %s", strerror(errno));
-		event_base_loopbreak(worker->base); /* its successor is told all anew */
+		give_way(worker);
 		return;
 	}
 	int rc = command_carry_out(&hands, command, frame, &done, &failure);
@@ -118,8 +125,13 @@ static void leave_broker(struct worker *worker)
 
 static void on_broker_close(void *owner, int error)
 {
-	(void)error;
-	leave_broker(owner);
+	struct worker *worker = owner;
+
+	leave_broker(worker);
+	if (!error)
+		return;
+	log_error("the channel to the broker failed: %s", strerror(error));
+	give_way(worker);
 }
 
 static const struct channel_ops broker_ops = {on_broker_packet, on_broker_close};
@@ -145,8 +157,10 @@ static void handle_supervisor(
 		leave_broker(worker);
 		worker->broker =
 			channel_new(worker->base, frame_take_fd(frame, 0), CHANNEL_ROLE, &broker_ops, worker);
-		if (!worker->broker)
+		if (!worker->broker) {
 			log_error("the broker cannot be listened to: %s", strerror(errno));
+			give_way(worker);
+		}
 		break;
 	case XENVRAM__INTERNAL__TO_WORKER__WHAT_LOG:
 		keep_log(worker, message->log, frame_take_fd(frame, 0));
@@ -179,10 +193,8 @@ static void on_supervisor_packet(void *owner, struct frame *frame)
 
 static void on_supervisor_close(void *owner, int error)
 {
-	struct worker *worker = owner;
 	(void)error;
-	tracker_rest(worker->tracker);
-	event_base_loopbreak(worker->base);
+	give_way(owner);
 }
 
 static const struct channel_ops supervisor_ops = {on_supervisor_packet, on_supervisor_close};

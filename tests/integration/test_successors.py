@@ -3,6 +3,9 @@
 
 import contextlib
 import errno
+import os
+import signal
+import subprocess
 import unittest
 
 import protocol
@@ -54,6 +57,68 @@ class Successors(SimTest):
         self.host.clear_faults()
         self.asker.destroy(cookie)
         self.assert_contents(self.before, self.domain)
+
+
+class Channels(SimTest):
+    """Broker and worker are well, and yet cannot talk to each other any more."""
+
+    def setUp(self):
+        super().setUp()
+        self.domain = self.add_domain(1)
+        self.before = self.domain.contents()
+        self.asker = self.client()
+        self.cookie = self.asker.create(1, VRAM, BACKING, NR_PAGES).cookie
+        self.asker.snapshot(self.cookie, sync=True)
+
+    def allow_fds(self, pid, n_more):
+        """The process can open so many descriptors more; how to take that back."""
+        used = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+        limit = [fd for fd in range(len(used) + n_more + 1) if fd not in used][n_more]
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            ids = {line.split()[0]: int(line.split()[1]) for line in file if line[:4] in ("Uid:", "Gid:")}
+
+        def set_limit(n):
+            subprocess.run(
+                ["prlimit", f"--pid={pid}", f"--nofile={n}:"],
+                user=ids["Uid:"],
+                group=ids["Gid:"],
+                extra_groups=[],
+                check=True,
+            )
+
+        set_limit(limit)
+        return lambda: set_limit(1024)
+
+    def assert_served_again(self):
+        subscription = self.asker.subscribe(self.cookie, 5000)
+        self.addCleanup(os.close, subscription.log_fd)
+        self.asker.snapshot(self.cookie, sync=True)
+        self.asker.destroy(self.cookie)
+        self.assert_contents(self.before, self.domain)
+
+    def test_the_worker_cannot_take_a_descriptor(self):
+        worker = self.daemon.worker_pid(1)
+        self.allow_fds(worker, 0)
+        subscription = self.asker.subscribe(self.cookie, want_wake=True)
+        self.addCleanup(os.close, subscription.wake_fd)
+        self.assert_served_again()
+
+    def test_the_broker_cannot_keep_a_descriptor(self):
+        worker, broker = self.daemon.worker_pid(1), self.daemon.broker_pid()
+        os.kill(worker, signal.SIGSTOP)
+        self.addCleanup(kill, worker)
+        # More than the socket to the worker holds.
+        runs = [pb.Run(first=2 * (i % 200), nr_pages=1) for i in range(200)]
+        for client in [self.client() for _ in range(10)]:
+            for _ in range(30):
+                client.start("mark_dirty", pb.MarkDirty(cookie=self.cookie, runs=runs))
+        self.asker.regions()
+        allow_again = self.allow_fds(broker, 2)  # a pipe, and nothing to send it with
+        subscription = self.asker.subscribe(self.cookie, want_wake=True)
+        self.addCleanup(os.close, subscription.wake_fd)
+        allow_again()
+        os.kill(worker, signal.SIGCONT)
+        self.assert_served_again()
 
 
 if __name__ == "__main__":
