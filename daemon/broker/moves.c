@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "daemon/broker/slots.h"
+
 #define CONFLICT XENVRAM__V1__STATUS__CONFLICT
 
 void moves_init(struct moves *moves)
@@ -135,24 +137,6 @@ struct region *moves_find_region(const struct region_table *regions, const struc
 
 /* ---- the table ---- */
 
-static int take_slot(struct moves *moves, unsigned int *slot)
-{
-	if (*slot == MAX_RAW_MOVES) {
-		for (*slot = 0; *slot < MAX_RAW_MOVES && moves->slots[*slot]; (*slot)++)
-			;
-		if (*slot == MAX_RAW_MOVES) {
-			errno = ENOSPC;
-			return -1;
-		}
-	}
-	if (moves->slots[*slot]) {
-		errno = EEXIST;
-		return -1;
-	}
-	moves->slots[*slot] = true;
-	return 0;
-}
-
 void moves_reserve(struct moves *moves, unsigned int slot)
 {
 	moves->slots[slot] = true;
@@ -161,7 +145,7 @@ void moves_reserve(struct moves *moves, unsigned int slot)
 struct move *moves_add(struct moves *moves, const struct move_record *record, unsigned int slot)
 {
 	struct move *move = calloc(1, sizeof(*move));
-	if (!move || take_slot(moves, &slot) < 0) {
+	if (!move || slots_take(moves->slots, MAX_RAW_MOVES, &slot) < 0) {
 		free(move);
 		return NULL;
 	}

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/broker/slots.h"
+
 #define CONFLICT XENVRAM__V1__STATUS__CONFLICT
 
 void pins_init(struct pins *pins)
@@ -186,24 +188,6 @@ int pins_admit_region(const struct pins *pins, const struct region_record *recor
 
 /* ---- the table ---- */
 
-static int take_slot(struct pins *pins, unsigned int *slot)
-{
-	if (*slot == MAX_RAW_PINS) {
-		for (*slot = 0; *slot < MAX_RAW_PINS && pins->slots[*slot]; (*slot)++)
-			;
-		if (*slot == MAX_RAW_PINS) {
-			errno = ENOSPC;
-			return -1;
-		}
-	}
-	if (pins->slots[*slot]) {
-		errno = EEXIST;
-		return -1;
-	}
-	pins->slots[*slot] = true;
-	return 0;
-}
-
 void pins_reserve(struct pins *pins, unsigned int slot)
 {
 	pins->slots[slot] = true;
@@ -231,7 +215,7 @@ static void insert_sorted(struct pins *pins, struct pin *pin)
 struct pin *pins_add(struct pins *pins, const struct pin_record *record, unsigned int slot)
 {
 	struct pin *pin = calloc(1, sizeof(*pin));
-	if (!pin || take_slot(pins, &slot) < 0) {
+	if (!pin || slots_take(pins->slots, MAX_RAW_PINS, &slot) < 0) {
 		free(pin);
 		return NULL;
 	}

@@ -5,12 +5,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "daemon/broker/slots.h"
 #include "daemon/common/fd.h"
 #include "proto/limits.h"
 
 int region_table_init(struct region_table *table, unsigned int n_slots)
 {
-	*table = (struct region_table){.n_slots = n_slots, .slots = calloc(n_slots, 1)};
+	*table = (struct region_table){.n_slots = n_slots, .slots = calloc(n_slots, sizeof(bool))};
 	LIST_INIT(&table->regions);
 	return table->slots ? 0 : -1;
 }
@@ -109,29 +110,9 @@ int region_table_admit_move(const struct region_table *table, const struct regio
 	return check_claims(table, record, claims, record->live.n, failure);
 }
 
-static int take_slot(struct region_table *table, unsigned int *slot)
-{
-	if (*slot == REGION_NO_SLOT)
-		return 0;
-	if (*slot == table->n_slots) {
-		for (*slot = 0; *slot < table->n_slots && table->slots[*slot]; (*slot)++)
-			;
-		if (*slot == table->n_slots) {
-			errno = ENOSPC;
-			return -1;
-		}
-	}
-	if (*slot > table->n_slots || table->slots[*slot]) {
-		errno = EEXIST;
-		return -1;
-	}
-	table->slots[*slot] = 1;
-	return 0;
-}
-
 void region_table_reserve(struct region_table *table, unsigned int slot)
 {
-	table->slots[slot] = 1;
+	table->slots[slot] = true;
 }
 
 static void insert_sorted(struct region_table *table, struct region *region)
@@ -157,7 +138,7 @@ struct region *region_table_add(
 		return NULL;
 	}
 	struct region *region = calloc(1, sizeof(*region));
-	if (!region || take_slot(table, &slot) < 0) {
+	if (!region || (slot != REGION_NO_SLOT && slots_take(table->slots, table->n_slots, &slot) < 0)) {
 		free(region);
 		return NULL;
 	}
@@ -184,7 +165,7 @@ void region_table_remove(struct region_table *table, struct region *region)
 {
 	LIST_REMOVE(region, link);
 	if (region->slot != REGION_NO_SLOT)
-		table->slots[region->slot] = 0;
+		table->slots[region->slot] = false;
 	table->n_regions -= !region->record.tracked_only;
 	while (!STAILQ_EMPTY(&region->poll_waiters)) {
 		struct poll_waiter *waiter = STAILQ_FIRST(&region->poll_waiters);

@@ -60,7 +60,7 @@ struct region {
 struct region_table {
 	LIST_HEAD(, region) regions; /* by cookie, ascending; and tracked ranges */
 	unsigned int n_regions;      /* without these */
-	uint8_t *slots;              /* n_slots; 1: in use */
+	bool *slots;                 /* n_slots; in use */
 	unsigned int n_slots;
 };
 

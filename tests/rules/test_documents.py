@@ -135,7 +135,7 @@ class Project(unittest.TestCase):
                     self.assertRegex(cmake, of.format(match[1]), f"{path} is not run")
 
     def test_licence(self):
-        endings = (".c", ".h", ".py", ".sh", ".S", ".map", ".proto", ".pml", ".1", ".3", ".5", ".8", ".conf", ".service", ".socket")
+        endings = (".c", ".h", ".py", ".sh", ".S", ".map", ".proto", ".pml", ".1", ".3", ".5", ".8", ".conf", ".service", ".socket", "CMakeLists.txt")
         for folder in ("client", "daemon", "proto", "systemd", "tests"):
             for path in files(folder, *endings):
                 top = "".join(read(path).splitlines(keepends=True)[:2])
