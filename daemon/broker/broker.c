@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "daemon/broker/backlog.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
@@ -24,7 +25,8 @@ uint64_t broker_new_id(struct broker *broker)
 static void serve(struct broker *broker)
 {
 	if (broker->base && region_table_init(&broker->regions, MAX_REGIONS) == 0 &&
-		audit_init(broker) == 0 && governor_init(broker) == 0 && supervisor_link_open(broker) == 0) {
+		audit_init(broker) == 0 && backlog_init(broker) == 0 && governor_init(broker) == 0 &&
+		supervisor_link_open(broker) == 0) {
 		broker->exit_status = 0;
 		event_base_dispatch(broker->base);
 	} else {
@@ -58,6 +60,7 @@ int broker_main(const struct role_options *options)
 	governor_deinit(&broker);
 	audit_deinit(&broker);
 	listening_free(&broker);
+	backlog_deinit(&broker);
 	channel_free(broker.supervisor);
 	fd_close(broker.journal_fd);
 	if (broker.base)

@@ -68,6 +68,7 @@ struct broker {
 	struct event *listening[MAX_LISTENERS];
 	struct event *accept_again; /* after descriptors ran out */
 	unsigned int n_listening;
+	struct event *backlog; /* runs while clients wait for the supervisor */
 	struct region_table regions;
 	struct pins pins;
 	struct moves moves;

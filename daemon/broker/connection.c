@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "daemon/broker/admission.h"
+#include "daemon/broker/backlog.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/requests.h"
 #include "daemon/broker/subscription.h"
@@ -78,6 +79,7 @@ static void keep(struct connection *connection)
 static void update_reading(struct connection *connection)
 {
 	channel_hold(connection->channel, !connection->broker->serving ||
+						  backlog_is_there(connection->broker) ||
 						  connection->n_in_flight >= connection->max_in_flight ||
 						  connection->binding.state == BINDING_PENDING);
 }
@@ -91,6 +93,8 @@ void connection_bind(struct connection *connection, const struct binding *bindin
 
 void connection_set_greeted(struct connection *connection)
 {
+	if (connection->greeted)
+		return;
 	connection->greeted = true;
 	keep(connection);
 }
@@ -171,6 +175,14 @@ static void on_packet(void *owner, struct frame *frame)
 	connection->n_in_flight++;
 	update_reading(connection);
 	requests_handle(connection->broker, connection, frame);
+	backlog_check(connection->broker);
+}
+
+void connections_update_reading(struct broker *broker)
+{
+	struct connection *connection;
+	LIST_FOREACH(connection, &broker->connections, link)
+		update_reading(connection);
 }
 
 static void say_close_reason(const struct broker *broker, int error, char *ret_text, size_t size)
@@ -346,10 +358,9 @@ void connections_announce_restart(struct broker *broker)
 
 	event.what_case = XENVRAM__V1__EVENT__WHAT_RESTARTED;
 	event.restarted = &restarted;
-	LIST_FOREACH(connection, &broker->connections, link) {
+	LIST_FOREACH(connection, &broker->connections, link)
 		connection_event(connection, &event);
-		update_reading(connection);
-	}
+	connections_update_reading(broker);
 }
 
 void connections_free_all(struct broker *broker)

@@ -15,6 +15,8 @@ void connection_inherit(
 	struct broker *broker, uint64_t id, const Xenvram__Internal__ConnectionState *state, int fd);
 /* Every connection is told that this broker is a new one. */
 void connections_announce_restart(struct broker *broker);
+/* Whether requests are taken may have changed for all of them. */
+void connections_update_reading(struct broker *broker);
 void connections_free_all(struct broker *broker);
 
 struct connection *connection_find(struct broker *broker, uint64_t id);

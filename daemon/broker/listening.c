@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/broker/backlog.h"
 #include "daemon/broker/connection.h"
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
@@ -15,12 +16,16 @@ static void on_accept_again(evutil_socket_t fd, short what, void *data)
 	listening_start(data);
 }
 
-static void pause_listening(struct broker *broker, unsigned int pause_ms)
+void listening_stop(struct broker *broker)
 {
-	struct timeval pause = {.tv_sec = pause_ms / 1000, .tv_usec = pause_ms % 1000 * 1000};
-
 	for (unsigned int i = 0; i < broker->n_listening; i++)
 		event_del(broker->listening[i]);
+}
+
+static void pause_listening(struct broker *broker)
+{
+	static const struct timeval pause = {.tv_sec = 1};
+	listening_stop(broker);
 	event_add(broker->accept_again, &pause);
 }
 
@@ -29,11 +34,8 @@ static void on_listening(evutil_socket_t fd, short what, void *data)
 	struct broker *broker = data;
 
 	(void)what;
-	/* Every connection is handed to the supervisor for safe keeping: it sets the pace. */
-	if (channel_is_backed_up(broker->supervisor)) {
-		pause_listening(broker, 10);
+	if (backlog_check(broker))
 		return;
-	}
 	if (connection_accept(broker, fd) == 0)
 		return;
 	switch (errno) {
@@ -42,7 +44,7 @@ static void on_listening(evutil_socket_t fd, short what, void *data)
 	case ENOMEM:
 	case ENOBUFS:
 		log_error("no client can be accepted for a second: %s", strerror(errno));
-		pause_listening(broker, 1000);
+		pause_listening(broker);
 		break;
 	default:
 		break; /* the client went away meanwhile */

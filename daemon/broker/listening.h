@@ -8,6 +8,7 @@
 /* Takes fd over. */
 void listening_add(struct broker *broker, int fd);
 void listening_start(struct broker *broker);
+void listening_stop(struct broker *broker);
 void listening_free(struct broker *broker);
 
 #endif

@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import select
+import signal
 import socket
 import threading
 import time
@@ -384,6 +385,27 @@ class Pressure(HostileTest):
             connection.close()
         wait_for(lambda: self.asker.region(self.cookie).subscriptions == 1, "their subscriptions end")
         self.assertEqual(self.asker.region(self.cookie).period_us, PERIOD_US)
+
+    def test_nobody_fills_what_waits_for_the_supervisor(self):
+        """While it stands still clients wait; each of their subscriptions would be a descriptor in the queue."""
+        supervisor = self.daemon.process.pid
+
+        def subscribe_and_back(client):
+            request = pb.Subscribe(cookie=self.cookie, want_wake=True)
+            reply, fds = client.call_with_fds("subscribe", request, timeout=1)
+            for fd in fds:
+                os.close(fd)
+            request = pb.Unsubscribe(subscription=reply.subscribe.subscription)
+            client.call("unsubscribe", request, timeout=1)
+
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            with self.client() as client, self.assertRaises(TimeoutError):
+                for _ in range(5000):
+                    subscribe_and_back(client)
+            self.assertLess(count_fds(self.broker), self.n_fds + 20)
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
 
 
 class Queue(SimTest):
