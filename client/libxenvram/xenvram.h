@@ -94,7 +94,7 @@ int xenvram_connect(struct xenvram *conn, const char *socket_path);
  * needs no right of its own to connect. For good, and for this very domain: not for a later one that has the
  * same domid.
  *   EPERM   this user may not act for that domain; or the connection is bound to another one already
- *   EBUSY   the connection has views
+ *   EBUSY   the connection has views, or has ranges tracked
  *   ESRCH   no such domain
  *   EDQUOT  too many connections act for that domain
  */

@@ -10,6 +10,7 @@
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/policy.h"
+#include "daemon/broker/ranges.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/clock.h"
 #include "daemon/common/list.h"
@@ -179,12 +180,12 @@ void admission_bind(
 	/* What they bring might be another domain's. */
 	unsigned int n_requests = connection_n_in_flight(connection) - 1;
 	unsigned int n_subscriptions = connection_n_subscriptions(connection);
-	if (n_requests > 0 || n_subscriptions > 0) {
+	unsigned int n_ranges = ranges_count(broker, connection_id(connection));
+	if (n_requests > 0 || n_subscriptions > 0 || n_ranges > 0) {
 		failure_set(&failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
-			"the connection has %u other requests under way and %u subscriptions; it must have "
-			"none to be "
-			"bound",
-			n_requests, n_subscriptions);
+			"the connection has %u other requests under way, %u subscriptions and %u tracked "
+			"ranges; it must have none to be bound",
+			n_requests, n_subscriptions, n_ranges);
 		asker_fail(broker, asker, &failure);
 		return;
 	}

@@ -89,6 +89,15 @@ void ranges_track(struct broker *broker, struct connection *connection, const st
 	regions_advance(region);
 }
 
+unsigned int ranges_count(const struct broker *broker, uint64_t connection)
+{
+	const struct region *region;
+	unsigned int n = 0;
+	LIST_FOREACH(region, &broker->regions.regions, link)
+		n += region->for_connection == connection;
+	return n;
+}
+
 void ranges_end(struct broker *broker, uint64_t connection, const uint32_t *domid)
 {
 	struct region *region, *next;

@@ -12,6 +12,9 @@
 void ranges_track(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Xenvram__V1__TrackDirty *request);
 
+/* How many the connection has tracked, in all domains. */
+unsigned int ranges_count(const struct broker *broker, uint64_t connection);
+
 /* Ends all that the connection has tracked; in one domain, unless domid is NULL. */
 void ranges_end(struct broker *broker, uint64_t connection, const uint32_t *domid);
 

@@ -285,6 +285,9 @@ class Binding(IdentityTest):
         subscription = client.subscribe(cookie)
         self.assertIn("1 subscriptions", self.refused(pb.CONFLICT, 16, client.bind, 2))
         client.unsubscribe(subscription)
+        client.track_dirty(1, BACKING, NR_PAGES)
+        self.assertIn("1 tracked ranges", self.refused(pb.CONFLICT, 16, client.bind, 2))
+        client.track_dirty(1, 0, 0)
         client.bind(2)
         self.assertEqual(client.regions(), [])
 
