@@ -67,7 +67,7 @@ static int check(struct broker *broker, const struct connection *connection, enu
 	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
 	/* A uid may say something else than when it connected. */
-	if (*ret_kind == IDENTITY_DEVICE_MODEL && binding->state == BINDING_NONE) {
+	if (*ret_kind == IDENTITY_DEVICE_MODEL && (binding->state == BINDING_NONE || binding->bind_serial)) {
 		/* Before Hello nothing was asked for: it can still be bound. */
 		if (!connection_is_greeted(connection))
 			return 0;
@@ -103,8 +103,9 @@ static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
 	return n;
 }
 
-/* Is there room for one more that acts for this domain alone? */
-static int check_domain(const struct broker *broker, uint32_t domid, struct failure *failure)
+/* Is there room for one more that acts for this domain alone? Those of dead ones with its domid take none. */
+static int check_domain(
+	const struct broker *broker, uint32_t domid, const char *uuid, struct failure *failure)
 {
 	const struct connection *connection = NULL;
 	unsigned int n = 0;
@@ -112,7 +113,7 @@ static int check_domain(const struct broker *broker, uint32_t domid, struct fail
 
 	while ((connection = connection_next(broker, connection))) {
 		const struct binding *binding = connection_binding(connection);
-		n += binding->state != BINDING_NONE && binding->domid == domid;
+		n += binding->state == BINDING_BOUND && binding_covers(binding, domid, uuid);
 	}
 	snprintf(who, sizeof(who), "domain %u", domid);
 	return policy_admit(&broker->settings, POLICY(connections_per_domain), who, n, 1, failure);
@@ -146,9 +147,8 @@ int admission_check_new(struct broker *broker, const struct connection *connecti
 	snprintf(who, sizeof(who), "uid %u", uid);
 	if (check_number(broker, uid, failure) == 0 &&
 		(kind == IDENTITY_ADMINISTRATOR ||
-			(check_domain(broker, domid, failure) == 0 &&
-				policy_admit_rate(&broker->settings, POLICY(connections_per_second), who,
-					buckets_get(&broker->connecting, uid, now), now, failure) == 0)))
+			policy_admit_rate(&broker->settings, POLICY(connections_per_second), who,
+				buckets_get(&broker->connecting, uid, now), now, failure) == 0))
 		return 0;
 	failure->os_error = EUSERS;
 	return -1;
@@ -186,10 +186,6 @@ void admission_bind(
 			"the connection has %u other requests under way, %u subscriptions and %u tracked "
 			"ranges; it must have none to be bound",
 			n_requests, n_subscriptions, n_ranges);
-		asker_fail(broker, asker, &failure);
-		return;
-	}
-	if (check_domain(broker, domid, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -236,6 +232,13 @@ void admission_identified(struct broker *broker, const Xenvram__Internal__Identi
 			message->failure ? message->failure->status : XENVRAM__V1__STATUS__INTERNAL,
 			message->failure ? message->failure->os_error : EPROTO,
 			"domain %u cannot be acted for: it %s", binding.domid, reason);
+		fail(broker, connection, &asker, &failure);
+		return;
+	}
+	if (check_domain(broker, binding.domid, message->uuid, &failure) < 0) {
+		/* As for every other connection that is one too many. */
+		if (!asker.serial)
+			failure.os_error = EUSERS;
 		fail(broker, connection, &asker, &failure);
 		return;
 	}

@@ -111,9 +111,21 @@ class Lowered(QuotaTest):
         limit = dict(who="domain 1", used="3 connections", most=3, key="connections-per-domain")
         self.over(self.asker.bind, 1, **limit)
         self.asker.bind(2)
-        bound[0].close()
+        bound.pop().close()
         other = self.client()
         wait_for(lambda: attempt(lambda: other.bind(1)).status is None, "there is room again")
+
+    def test_connections_for_a_dead_domain(self):
+        """They are kept by whoever has them, and are none of the next domain with that domid."""
+        dead = self.add_domain(1)
+        for _ in range(3):
+            self.client().bind(1)
+        dead.destroy()
+        self.add_domain(1)
+        for _ in range(3):
+            self.client().bind(1)
+        limit = dict(who="domain 1", used="3 connections", most=3, key="connections-per-domain")
+        self.over(self.client().bind, 1, **limit)
 
     def test_raised(self):
         self.add_domain(1)
