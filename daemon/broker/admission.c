@@ -67,7 +67,8 @@ static int check(struct broker *broker, const struct connection *connection, enu
 	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
 	/* A uid may say something else than when it connected. */
-	if (*ret_kind == IDENTITY_DEVICE_MODEL && (binding->state == BINDING_NONE || binding->bind_serial)) {
+	if (*ret_kind == IDENTITY_DEVICE_MODEL &&
+		(binding->state == BINDING_NONE || binding->asker.connection)) {
 		/* Before Hello nothing was asked for: it can still be bound. */
 		if (!connection_is_greeted(connection))
 			return 0;
@@ -189,8 +190,8 @@ void admission_bind(
 		asker_fail(broker, asker, &failure);
 		return;
 	}
-	connection_bind(connection,
-		&(struct binding){.state = BINDING_PENDING, .domid = domid, .bind_serial = asker->serial});
+	connection_bind(
+		connection, &(struct binding){.state = BINDING_PENDING, .domid = domid, .asker = *asker});
 	supervisor_identify(broker, asker->connection, domid);
 }
 
@@ -199,7 +200,7 @@ static void succeed(struct broker *broker, struct connection *connection, const 
 {
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	connection_bind(connection, bound);
-	if (asker->serial)
+	if (asker->connection)
 		asker_reply(broker, asker, &reply, NULL, 0);
 }
 
@@ -207,7 +208,7 @@ static void succeed(struct broker *broker, struct connection *connection, const 
 static void fail(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const struct failure *failure)
 {
-	if (!asker->serial) {
+	if (!asker->connection) {
 		connection_refuse(connection, failure);
 		return;
 	}
@@ -225,7 +226,7 @@ void admission_identified(struct broker *broker, const Xenvram__Internal__Identi
 	struct binding binding = *connection_binding(connection);
 	if (binding.state != BINDING_PENDING)
 		return;
-	const struct asker asker = {message->connection, binding.bind_serial};
+	const struct asker asker = binding.asker;
 	if (message->failure || strlen(message->uuid) >= sizeof(binding.uuid)) {
 		const char *reason = message->failure ? message->failure->message : "has a UUID too long";
 		failure_set(&failure,
@@ -237,13 +238,13 @@ void admission_identified(struct broker *broker, const Xenvram__Internal__Identi
 	}
 	if (check_domain(broker, binding.domid, message->uuid, &failure) < 0) {
 		/* As for every other connection that is one too many. */
-		if (!asker.serial)
+		if (!asker.connection)
 			failure.os_error = EUSERS;
 		fail(broker, connection, &asker, &failure);
 		return;
 	}
 	binding.state = BINDING_BOUND;
-	binding.bind_serial = 0;
+	binding.asker = (struct asker){0};
 	strcpy(binding.uuid, message->uuid);
 	succeed(broker, connection, &asker, &binding);
 }

@@ -93,14 +93,14 @@ static void describe(struct audit_note *note)
 		audit_fields_add_request(&note->fields, note->operation);
 }
 
-void audit_begin(struct broker *broker, const struct connection *connection, const struct frame *frame,
-	const Xenvram__V1__Request *request, bool changes)
+void audit_begin(struct broker *broker, const struct connection *connection, const struct asker *asker,
+	const struct frame *frame, const Xenvram__V1__Request *request, bool changes)
 {
 	struct audit_note *note = broker->audit.current;
 	const struct ucred *peer = connection_peer(connection);
 
 	/* What only reads mostly needs no record: it shall cost nothing. */
-	note->asker = (struct asker){connection_id(connection), request->serial};
+	note->asker = *asker;
 	note->changes = changes;
 	note->answered = false;
 	note->operation = audit_operation(request);
@@ -182,7 +182,7 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 
 static bool is_asker(const struct audit_note *note, const struct asker *asker)
 {
-	return note->asker.connection == asker->connection && note->asker.serial == asker->serial;
+	return note->asker.request == asker->request;
 }
 
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)

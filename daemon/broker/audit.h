@@ -12,8 +12,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/broker/asker.h"
 #include "daemon/broker/bucket.h"
-#include "daemon/broker/region_table.h"
+#include "proto/failure.h"
 #include "proto/frame.h"
 
 struct broker;
@@ -33,8 +34,8 @@ int audit_init(struct broker *broker);
 void audit_deinit(struct broker *broker);
 
 /* A request begins to be handled; a change gets its record when it is answered, whenever that is. */
-void audit_begin(struct broker *broker, const struct connection *connection, const struct frame *frame,
-	const Xenvram__V1__Request *request, bool changes);
+void audit_begin(struct broker *broker, const struct connection *connection, const struct asker *asker,
+	const struct frame *frame, const Xenvram__V1__Request *request, bool changes);
 void audit_end(struct broker *broker);
 
 /* Why it is refused, if its sender is not told: for the record of the request that is being handled. */

@@ -79,6 +79,7 @@ struct broker {
 	struct buckets connecting; /* by uid: new connections */
 	struct buckets pausing;    /* by domid: requests that may pause the guest */
 	uint64_t last_id;          /* of connections and subscriptions */
+	uint64_t n_requests;       /* that it was asked */
 	struct audit audit;
 	int exit_status;
 };

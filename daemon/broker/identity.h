@@ -3,6 +3,7 @@
 #ifndef XENVRAM_BROKER_IDENTITY_H
 #define XENVRAM_BROKER_IDENTITY_H
 
+#include "daemon/broker/asker.h"
 #include "daemon/common/settings.h"
 #include "proto/failure.h"
 
@@ -37,7 +38,7 @@ struct binding {
 	enum binding_state state;
 	uint32_t domid;
 	char uuid[UUID_BYTES]; /* empty until it is bound */
-	uint64_t bind_serial;  /* while pending: of the request Bind; 0 when the peer's uid asks for it */
+	struct asker asker; /* while pending: of the request Bind; nobody when the peer's uid asks for it */
 };
 
 /* May the connection see, or touch, what belongs to this domain? */

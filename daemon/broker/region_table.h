@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/broker/asker.h"
 #include "daemon/broker/region_record.h"
 #include "daemon/broker/task.h"
 #include "daemon/common/extent.h"
@@ -14,12 +15,6 @@
 
 struct domain;
 struct subscription;
-
-/* Who waits for an answer. The connection may be gone by then. */
-struct asker {
-	uint64_t connection; /* 0: nobody */
-	uint64_t serial;
-};
 
 struct poll_waiter {
 	STAILQ_ENTRY(poll_waiter) link; /* region::poll_waiters */

@@ -272,11 +272,11 @@ void requests_handle(struct broker *broker, struct connection *connection, struc
 							     : "it sent something that is no request");
 		return;
 	}
-	const struct asker asker = {connection_id(connection), request->serial};
+	const struct asker asker = {connection_id(connection), request->serial, ++broker->n_requests};
 	const struct operation *operation = find_operation(request);
 	unsigned int flags = operation ? operation->flags : 0;
 
-	audit_begin(broker, connection, frame, request, flags & CHANGES);
+	audit_begin(broker, connection, &asker, frame, request, flags & CHANGES);
 	if (gate_check(broker, connection, request, frame, flags & PAUSES, &failure) == 0) {
 		/* It knows the operation, so it is in the table. */
 		operation->handle(broker, connection, &asker, request);

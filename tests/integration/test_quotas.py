@@ -265,6 +265,21 @@ class Trail(SimTest):
         self.assertIn("operation=CreateRegion", self.records()[0])
         self.assertIn("status=OK", self.records()[0])
 
+    def test_each_change_with_its_own_result(self):
+        """Serials are the client's choice: by using one twice it must not swap the results in the trail."""
+        self.add_domain(1)
+        with self.connection() as asker:
+            asker.send("hello", pb.Hello(version_min=1, version_max=1), serial=1)
+            asker.receive()
+            # Its domain's worker is to be started first; that there is no domain 9 is known sooner.
+            for domid in (1, 9):
+                message = pb.CreateRegion(domid=domid, vram_gfn=VRAM, backing_gfn=BACKING, nr_pages=4)
+                asker.send("create_region", message, serial=7)
+            statuses = [asker.receive()[0].reply.status for _ in range(2)]
+        self.assertEqual(statuses, [pb.NO_DOMAIN, pb.OK])
+        found = [re.search(r" domid=(\d+) .* status=(\w+)", record).groups() for record in self.records()]
+        self.assertEqual(found, [("9", "NO_DOMAIN"), ("1", "OK")])
+
     def test_a_flood(self):
         n_refused = 2000
         with self.client() as client:
