@@ -28,7 +28,7 @@ static void end(struct move *move, const struct failure *failure)
 static void go_back(struct move *move, uint64_t end, const struct failure *failure)
 {
 	fail(move, failure);
-	move->stage = MOVE_BACK;
+	move->stage = end > 0 ? MOVE_BACK : MOVE_SETTLE;
 	move->frontier = end;
 }
 
@@ -70,10 +70,13 @@ void move_resume(struct move *move, const struct failure *lost)
 
 static void on_shifted(struct move *move, const struct failure *failure)
 {
-	uint64_t end = extent_end(move_chunk(move));
+	struct extent chunk = move_chunk(move);
+	uint64_t end = extent_end(chunk);
 
 	if (failure) {
-		go_back(move, end, failure);
+		/* The destination is taken: found out before the chunk was begun with. */
+		bool unbegun = failure->status == XENVRAM__V1__STATUS__CONFLICT;
+		go_back(move, unbegun ? chunk.first : end, failure);
 		return;
 	}
 	move->frontier = end;

@@ -170,6 +170,7 @@ static void test_table(void **state)
 static struct {
 	bool at_source[PAGES], at_destination[PAGES];
 	int shift_fails_at; /* this many pages move, then it fails; -1: never */
+	Xenvram__V1__Status failure_status;
 	uint64_t immovable; /* this page does not go back; PAGES: none */
 	unsigned int n_forward, n_back, n_stops;
 } guest;
@@ -180,6 +181,7 @@ static void reset_guest(void)
 	memset(guest.at_source, true, sizeof(guest.at_source));
 	guest.shift_fails_at = -1;
 	guest.immovable = PAGES;
+	guest.failure_status = XENVRAM__V1__STATUS__HYPERVISOR;
 }
 
 static bool shift_forward(struct extent chunk)
@@ -228,7 +230,7 @@ static void do_step(struct move *move)
 		assert_true(move_is_journaled(move));
 		guest.n_forward++;
 		ok = shift_forward(move_chunk(move));
-		failure_set(&refused, XENVRAM__V1__STATUS__HYPERVISOR, ENOMEM, "cannot move");
+		failure_set(&refused, guest.failure_status, ENOMEM, "cannot move");
 		break;
 	case MOVE_BACK:
 		assert_true(move_is_journaled(move));
@@ -293,6 +295,29 @@ static void test_it_goes_back(void **state)
 		assert_string_equal(move->failure.text, "cannot move");
 		assert_all_at_source();
 		assert_int_equal(guest.n_back, at / CHUNK_PAGES + 1);
+		assert_int_equal(guest.n_stops, 2);
+		moves_remove(&moves, move);
+	}
+}
+
+/* A chunk whose destination is taken was not begun with: what is there is none of the move's. */
+static void test_a_destination_is_taken(void **state)
+{
+	(void)state;
+	for (unsigned int at = 0; at < PAGES; at += CHUNK_PAGES) {
+		struct move *move = add(7, 0x100, 0x10000, PAGES);
+		reset_guest();
+		guest.shift_fails_at = at;
+		guest.failure_status = XENVRAM__V1__STATUS__CONFLICT;
+		while (!move->failed)
+			do_step(move);
+		/* Somebody else moves a page of it, too. */
+		guest.at_source[at + 1] = false;
+		guest.at_destination[at + 1] = true;
+		run_to_end(move);
+		assert_int_equal(move->failure.status, XENVRAM__V1__STATUS__CONFLICT);
+		assert_true(!guest.at_source[at + 1] && guest.at_destination[at + 1]);
+		assert_int_equal(guest.n_back, at / CHUNK_PAGES);
 		assert_int_equal(guest.n_stops, 2);
 		moves_remove(&moves, move);
 	}
@@ -436,6 +461,7 @@ int main(void)
 		TEST(test_table),
 		TEST(test_all_goes_well),
 		TEST(test_it_goes_back),
+		TEST(test_a_destination_is_taken),
 		TEST(test_what_stays_is_named),
 		TEST(test_runs_are_named_as_far_as_there_is_room),
 		TEST(test_workers_die),
