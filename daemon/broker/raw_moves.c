@@ -333,6 +333,18 @@ void raw_moves_worker_lost(struct domain *domain)
 	}
 }
 
+/* What has begun goes back when there is a worker, and nobody waits for that. */
+static void leave_stuck(struct broker *broker, struct move *move, const struct failure *failure)
+{
+	struct failure stuck;
+
+	failure_set(&stuck, XENVRAM__V1__STATUS__STUCK, EBUSY,
+		"%.160s; pages may be at the destination, and go back as soon as the domain can be served",
+		failure->text);
+	asker_fail(broker, &move->asker, &stuck);
+	move->asker = (struct asker){0};
+}
+
 void raw_moves_open_failed(struct broker *broker, uint32_t domid, const struct failure *failure)
 {
 	struct move *move, *next;
@@ -340,13 +352,10 @@ void raw_moves_open_failed(struct broker *broker, uint32_t domid, const struct f
 	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
 		if (move->record.domid != domid)
 			continue;
-		/* What has begun goes back when there is a worker. */
-		if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !move->journaled) {
+		if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !move->journaled)
 			end(broker, move, failure);
-			continue;
-		}
-		asker_fail(broker, &move->asker, failure);
-		move->asker = (struct asker){0};
+		else
+			leave_stuck(broker, move, failure);
 	}
 }
 

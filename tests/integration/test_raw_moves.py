@@ -231,6 +231,19 @@ class Trouble(MoveTest):
                 self.assert_undone()
         self.assert_nothing_is_left()
 
+    def test_no_other_worker_can_be_had(self):
+        """Then nobody knows yet where the pages are; they go back when somebody can look."""
+        self.start_slowly(2)
+        self.host.fault("map", 1, "every", "fail", "ENOMEM")
+        kill(self.daemon.worker_pid(1))
+        reply, _ = self.asker.finish(self.asker.last_serial)
+        self.assertEqual((reply.status, reply.os_error), (pb.STUCK, errno.EBUSY), reply.message)
+        self.assertIn("go back", reply.message)
+        self.assertTrue(self.journal())
+        self.host.clear_faults()
+        wait_for(lambda: not self.journal(), "the move is undone")
+        self.assert_contents(self.before, self.domain)
+
     def test_the_domain_dies(self):
         self.start_slowly(2)
         self.domain.destroy()
