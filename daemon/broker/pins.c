@@ -83,15 +83,25 @@ static unsigned int count_of_regions(const struct region_table *regions, uint32_
 	return n;
 }
 
+static int refuse_unsettled(const struct pin *pin, struct failure *failure)
+{
+	return failure_set(failure, CONFLICT, EBUSY,
+		"domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64
+		" pages is being set or taken away; ask again",
+		pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages);
+}
+
 /* While somebody waits for it, or it is with the worker, nobody else changes it. */
 static int check_settled(const struct pin *pin, struct failure *failure)
 {
-	if (pin->at_work || pin->asker.connection != 0)
-		return failure_set(failure, CONFLICT, EBUSY,
-			"domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64
-			" pages is being set or taken away; ask again",
-			pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages);
-	return 0;
+	return pin->at_work || pin->asker.connection != 0 ? refuse_unsettled(pin, failure) : 0;
+}
+
+/* What may be gone already, or not, has no type to come back to when another one is refused. */
+static int check_replaceable(const struct pin *pin, struct failure *failure)
+{
+	return pin->record.state == PIN_DELETING ? refuse_unsettled(pin, failure)
+						 : check_settled(pin, failure);
 }
 
 /* ---- may it be? ---- */
@@ -136,7 +146,8 @@ int pins_admit(const struct pins *pins, const struct region_table *regions, cons
 			" + %" PRIu64 " pages, and has not the same bounds",
 			record->domid, record->gfns.first, record->gfns.nr_pages, other->record.gfns.first,
 			other->record.gfns.nr_pages);
-	if (other ? check_settled(other, failure) < 0 : check_room(pins, regions, record->domid, failure) < 0)
+	if (other ? check_replaceable(other, failure) < 0
+		  : check_room(pins, regions, record->domid, failure) < 0)
 		return -1;
 	*ret_same = other;
 	return 0;

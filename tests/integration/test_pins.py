@@ -191,6 +191,26 @@ class Trouble(PinTest):
             if slot.startswith(PIN_MAGIC)
         }
 
+    def test_a_pin_that_could_not_be_taken_away_is_not_forgotten(self):
+        """No worker can be had to unpin; then another type is asked for, and refused."""
+        self.asker.pin(1, GFN, N)
+        self.host.fault("map", 1, "every", "fail", "ENOMEM")
+        kill(self.daemon.worker_pid(1))
+        self.refused(pb.HYPERVISOR, errno.ENOMEM, self.asker.unpin, 1, GFN, N)
+        self.host.fault("pin", 1, "every", "fail", "EPERM")
+        serial = self.asker.start("pin_cacheattr", pb.PinCacheattr(domid=1, first_gfn=GFN, nr_pages=N, cache_attr=pb.UC))
+        self.host.clear_faults()
+        self.host.fault("pin", 1, "every", "fail", "EPERM")
+        reply, _ = self.asker.finish(serial)
+        self.assertNotEqual(reply.status, pb.OK)
+        self.host.clear_faults()
+
+        def agreed():
+            pins = self.asker.pins(1)
+            return all(p.settled for p in pins) and len(pins) == len(self.domain.pins())
+
+        wait_for(agreed, "list and hypervisor agree")
+
     def test_what_a_crash_interrupted_is_finished(self):
         """Whether the hypervisor was asked already or not."""
         self.asker.pin(1, GFN, N, pb.WC)
