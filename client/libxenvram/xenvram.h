@@ -462,7 +462,8 @@ int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn
  *   EBUSY   it overlaps a region's vram, or a pin with other bounds, which the reason names; or that pin is
  *           being changed; or it overlaps a pin that was not set through this service
  *   EDQUOT  the domain has 64 pins, those of its regions among them; or another limit, which the reason names
- *   EPERM   the hypervisor (4.21 and later) refuses this type for a domain without devices of its own
+ *   EPERM   the configuration lets no vram be there; or the hypervisor (4.21 and later) refuses this type for a
+ *           domain without devices of its own
  */
 int xenvram_pin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages,
 	enum xenvram_cache_attr cache_attr);

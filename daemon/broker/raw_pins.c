@@ -144,6 +144,8 @@ void raw_pins_set(struct broker *broker, const struct asker *asker, uint32_t own
 	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
 	snprintf(who, sizeof(who), "domain %" PRIu32, record.domid);
 	if (admit_command(broker, record.domid, &failure) < 0 ||
+		policy_admit_gfns(&broker->settings, &broker->settings.vram, "vram", record.domid,
+			request->first_gfn, request->nr_pages, &failure) < 0 ||
 		pins_admit(&broker->pins, &broker->regions, &record, &pin, &failure) < 0 ||
 		(!pin && policy_admit(&broker->settings, POLICY(pins_per_domain), who,
 				 pins_count(&broker->pins, record.domid), 1, &failure) < 0)) {

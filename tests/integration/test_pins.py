@@ -114,6 +114,24 @@ class Pins(PinTest):
         self.assertEqual(self.asker.domains(), [])
 
 
+class Windows(PinTest):
+    config = f"[gfns]\nvram = {GFN:#x}-{GFN + N - 1:#x}\n"
+
+    def test_pins_lie_where_vram_may(self):
+        for first, n in ((GFN - 1, 2), (GFN, N + 1), (GFN + N, 1), (0, GFN + N)):
+            message = self.refused(pb.PERMISSION_DENIED, errno.EPERM, self.asker.pin, 1, first, n)
+            self.assertIn("vram of [gfns]", message)
+        self.assertEqual(self.asker.pins(1), [])
+        self.asker.pin(1, GFN, N)
+        # What is there can be taken away, wherever pins may be now.
+        self.daemon.configure("[gfns]\nvram = 0x1-0x2\n")
+        self.daemon.reload()
+        self.refused(pb.PERMISSION_DENIED, errno.EPERM, self.asker.pin, 1, GFN, N, pb.WC)
+        self.assert_pins((GFN, N, pb.WB, WB))
+        self.asker.unpin(1, GFN, N)
+        self.assertEqual(self.domain.pins(), [])
+
+
 class Trouble(PinTest):
     def test_a_refused_pin_is_none(self):
         for error in ("EPERM", "EBUSY", "ENOSPC", "ENOMEM"):
