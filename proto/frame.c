@@ -2,10 +2,18 @@
 #include "proto/frame.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size)
+#define ASAN_UNPOISON_MEMORY_REGION(address, size)
+#endif
 
 int frame_take_fd(struct frame *frame, unsigned int i)
 {
@@ -106,88 +114,155 @@ int frame_recv_wait(int socket, struct frame *frame)
 	return receive(socket, frame, 0);
 }
 
-int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
+static ssize_t send_packet(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
 {
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(MAX_MESSAGE_FDS * sizeof(int))];
 	} control = {0};
 	struct iovec iov = {(void *)bytes, n_bytes};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr header = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(n_fds * sizeof(int)),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&header);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+	return sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)
+{
 	ssize_t n;
 
 	if (n_fds > MAX_MESSAGE_FDS || n_bytes > MAX_MESSAGE_BYTES) {
 		errno = EMSGSIZE;
 		return -1;
 	}
-	if (n_fds > 0) {
-		header.msg_control = &control;
-		header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	}
 	do {
-		n = sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = n_fds > 0 ? send_packet(socket, bytes, n_bytes, fds, n_fds)
+			      : send(socket, bytes, n_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -1 : 0;
 }
 
-int frame_send_message(int socket, const ProtobufCMessage *message, const int *fds, unsigned int n_fds)
+int frame_pack(const ProtobufCMessage *message, uint8_t bytes[MAX_MESSAGE_BYTES], size_t *ret_n_bytes)
 {
-	size_t n_bytes = protobuf_c_message_get_packed_size(message);
-	if (n_bytes > MAX_MESSAGE_BYTES) {
+	if (protobuf_c_message_get_packed_size(message) > MAX_MESSAGE_BYTES) {
 		errno = EMSGSIZE;
 		return -1;
 	}
+	*ret_n_bytes = protobuf_c_message_pack(message, bytes);
+	return 0;
+}
+
+int frame_send_message(int socket, const ProtobufCMessage *message, const int *fds, unsigned int n_fds)
+{
 	uint8_t bytes[MAX_MESSAGE_BYTES];
-	protobuf_c_message_pack(message, bytes);
+	size_t n_bytes;
+
+	if (frame_pack(message, bytes, &n_bytes) < 0)
+		return -1;
 	return frame_send(socket, bytes, n_bytes, fds, n_fds);
 }
 
-/* ---- the bounded allocator ---- */
+/* ---- unpacked messages ---- */
 
-struct budget {
-	size_t left_bytes;
+/* Room for what is unpacked, in the order in which it is; most messages need one. malloc has such at hand. */
+struct chunk {
+	struct chunk *next;
+	_Alignas(max_align_t) uint8_t bytes[];
+};
+
+#define CHUNK_BYTES (1024 - sizeof(struct chunk))
+
+struct arena {
+	struct chunk *first;
+	struct chunk *last;
+	uint8_t *room; /* of the last */
+	size_t room_bytes;
+	size_t left_bytes; /* of the budget */
 	bool exceeded;
 };
 
-static void *budget_alloc(void *data, size_t size)
+static bool add_chunk(struct arena *arena, size_t min_bytes)
 {
-	struct budget *budget = data;
-	if (size > budget->left_bytes) {
-		budget->exceeded = true;
+	size_t n_bytes = min_bytes > CHUNK_BYTES ? min_bytes : CHUNK_BYTES;
+	struct chunk *chunk = malloc(sizeof(*chunk) + n_bytes);
+
+	if (!chunk)
+		return false;
+	ASAN_POISON_MEMORY_REGION(chunk->bytes, n_bytes);
+	chunk->next = NULL;
+	if (arena->last)
+		arena->last->next = chunk;
+	else
+		arena->first = chunk;
+	arena->last = chunk;
+	arena->room = chunk->bytes;
+	arena->room_bytes = n_bytes;
+	return true;
+}
+
+static void *arena_alloc(void *data, size_t size)
+{
+	struct arena *arena = data;
+
+	if (size > arena->left_bytes) {
+		arena->exceeded = true;
 		return NULL;
 	}
-	void *memory = malloc(size);
-	if (!memory)
-		budget->exceeded = true;
-	budget->left_bytes -= size;
+	size_t aligned = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+	if (aligned > arena->room_bytes && !add_chunk(arena, aligned)) {
+		arena->exceeded = true;
+		return NULL;
+	}
+	void *memory = arena->room;
+	arena->room += aligned;
+	arena->room_bytes -= aligned;
+	arena->left_bytes -= size;
+	ASAN_UNPOISON_MEMORY_REGION(memory, size);
 	return memory;
 }
 
-/* What is freed while unpacking is not given back to the budget: a bound on the work as well. */
-static void budget_free(void *data, void *pointer)
+/* All goes together. What is freed while unpacking is not given back to the budget: a bound on the work as well. */
+static void arena_free(void *data, void *pointer)
 {
 	(void)data;
-	free(pointer);
+	(void)pointer;
+}
+
+static void chunks_free(struct chunk *chunk)
+{
+	while (chunk) {
+		struct chunk *next = chunk->next;
+		free(chunk);
+		chunk = next;
+	}
 }
 
 ProtobufCMessage *frame_unpack(const struct frame *frame, const ProtobufCMessageDescriptor *descriptor)
 {
-	struct budget budget = {.left_bytes = MAX_UNPACKED_BYTES};
-	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+	struct arena arena = {.left_bytes = MAX_UNPACKED_BYTES};
+	ProtobufCAllocator allocator = {arena_alloc, arena_free, &arena};
 	ProtobufCMessage *message =
 		protobuf_c_message_unpack(descriptor, &allocator, frame->n_bytes, frame->bytes);
-	if (!message)
-		errno = budget.exceeded ? ENOMEM : EPROTO;
+
+	if (!message) {
+		chunks_free(arena.first);
+		errno = arena.exceeded ? ENOMEM : EPROTO;
+	}
 	return message;
 }
 
+/* The message itself is what is allocated first. */
 void frame_free_message(ProtobufCMessage *message)
 {
 	if (message)
-		protobuf_c_message_free_unpacked(message, NULL);
+		chunks_free((struct chunk *)((uint8_t *)message - offsetof(struct chunk, bytes)));
 }

@@ -47,11 +47,14 @@ void frame_close_fds(struct frame *frame);
  */
 int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds);
 
+/* The bytes of a message. -1 with EMSGSIZE when there are more than MAX_MESSAGE_BYTES. */
+int frame_pack(const ProtobufCMessage *message, uint8_t bytes[MAX_MESSAGE_BYTES], size_t *ret_n_bytes);
+
 /* Packs and sends. -1 with EMSGSIZE when it is larger than MAX_MESSAGE_BYTES. */
 int frame_send_message(int socket, const ProtobufCMessage *message, const int *fds, unsigned int n_fds);
 
 /*
- * Unpacks, allocating no more than MAX_UNPACKED_BYTES, so that a hostile packet cannot make the process
+ * Unpacks, asking for no more than MAX_UNPACKED_BYTES in all, so that a hostile packet cannot make the process
  * grow. NULL with errno: EPROTO when it is no such message, ENOMEM when it would take more than that.
  * Free with frame_free_message.
  */

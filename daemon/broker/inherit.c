@@ -96,7 +96,7 @@ void inherit_kept(struct broker *broker, const Xenvram__Internal__Kept *kept, in
 	} else {
 		subscription_inherit(broker, kept->id, (Xenvram__Internal__SubscriptionState *)state, fd);
 	}
-	frame_free_message(state);
+	protobuf_c_message_free_unpacked(state, NULL);
 }
 
 void inherit_finish(struct broker *broker)

@@ -285,15 +285,14 @@ void channel_send(
 	struct channel *channel, const ProtobufCMessage *message, const int *fds, unsigned int n_fds)
 {
 	uint8_t bytes[MAX_MESSAGE_BYTES];
+	size_t n_bytes;
 
 	if (channel->closing)
 		return;
-	size_t n_bytes = protobuf_c_message_get_packed_size(message);
-	if (n_bytes > sizeof(bytes)) {
-		schedule_close(channel, EMSGSIZE);
+	if (frame_pack(message, bytes, &n_bytes) < 0) {
+		schedule_close(channel, errno);
 		return;
 	}
-	protobuf_c_message_pack(message, bytes);
 	if (STAILQ_EMPTY(&channel->queue) && try_send(channel, bytes, n_bytes, fds, n_fds) <= 0)
 		return;
 	if (!channel->closing)
