@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proto/snapshot_wire.h"
+
 #if __has_include(<sanitizer/asan_interface.h>)
 #include <sanitizer/asan_interface.h>
 #else
@@ -153,11 +155,16 @@ int frame_send(int socket, const void *bytes, size_t n_bytes, const int *fds, un
 
 int frame_pack(const ProtobufCMessage *message, uint8_t bytes[MAX_MESSAGE_BYTES], size_t *ret_n_bytes)
 {
-	if (protobuf_c_message_get_packed_size(message) > MAX_MESSAGE_BYTES) {
-		errno = EMSGSIZE;
-		return -1;
+	size_t n_bytes = snapshot_wire_pack(message, bytes, MAX_MESSAGE_BYTES);
+
+	if (n_bytes == 0) {
+		if (protobuf_c_message_get_packed_size(message) > MAX_MESSAGE_BYTES) {
+			errno = EMSGSIZE;
+			return -1;
+		}
+		n_bytes = protobuf_c_message_pack(message, bytes);
 	}
-	*ret_n_bytes = protobuf_c_message_pack(message, bytes);
+	*ret_n_bytes = n_bytes;
 	return 0;
 }
 
@@ -251,8 +258,10 @@ ProtobufCMessage *frame_unpack(const struct frame *frame, const ProtobufCMessage
 	struct arena arena = {.left_bytes = MAX_UNPACKED_BYTES};
 	ProtobufCAllocator allocator = {arena_alloc, arena_free, &arena};
 	ProtobufCMessage *message =
-		protobuf_c_message_unpack(descriptor, &allocator, frame->n_bytes, frame->bytes);
+		snapshot_wire_unpack(descriptor, &allocator, frame->bytes, frame->n_bytes);
 
+	if (!message && !arena.exceeded)
+		message = protobuf_c_message_unpack(descriptor, &allocator, frame->n_bytes, frame->bytes);
 	if (!message) {
 		chunks_free(arena.first);
 		errno = arena.exceeded ? ENOMEM : EPROTO;

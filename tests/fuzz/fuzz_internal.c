@@ -4,11 +4,11 @@
  * the daemon. The first byte says which message it is.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/frame.h"
 #include "proto/internal.pb-c.h"
+#include "tests/fuzz/compare.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,16 +24,6 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
 	&xenvram__v1__packet__descriptor,
 };
 
-/* Looks at every field of what was understood. */
-static void pack(const ProtobufCMessage *message)
-{
-	static uint8_t bytes[2 * MAX_MESSAGE_BYTES];
-	size_t n_bytes = protobuf_c_message_get_packed_size(message);
-
-	if (n_bytes > sizeof(bytes) || protobuf_c_message_pack(message, bytes) != n_bytes)
-		abort();
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct frame frame;
@@ -45,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ProtobufCMessage *message =
 		frame_unpack(&frame, descriptors[data[0] % (sizeof(descriptors) / sizeof(descriptors[0]))]);
 	if (message)
-		pack(message);
+		compare_with_protobuf(&frame, message);
 	frame_free_message(message);
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "proto/check.h"
 #include "proto/frame.h"
+#include "tests/fuzz/compare.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,8 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(frame.bytes, data, size);
 	frame.n_bytes = size;
 	ProtobufCMessage *request = frame_unpack(&frame, &xenvram__v1__request__descriptor);
-	if (request)
+	if (request) {
+		compare_with_protobuf(&frame, request);
 		check((const Xenvram__V1__Request *)request);
+	}
 	frame_free_message(request);
 	return 0;
 }

@@ -67,9 +67,30 @@ static void write_requests(void)
 	write_arms("request", &number, -1, &xenvram__v1__request__descriptor);
 }
 
+static void write_snapshot_reply(unsigned int number)
+{
+	Xenvram__V1__SnapshotReply snapshot = XENVRAM__V1__SNAPSHOT_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
+	uint8_t bitmap[8] = {1};
+	uint8_t bytes[64] = {8}; /* which message it is */
+
+	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
+	packet.reply = &reply;
+	reply.serial = 1;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_SNAPSHOT;
+	reply.snapshot = &snapshot;
+	snapshot.generation = 300;
+	snapshot.nr_pages = 64;
+	snapshot.dirty_pages = 1;
+	snapshot.bitmap = (ProtobufCBinaryData){sizeof(bitmap), bitmap};
+	write_seed("internal", number, bytes, 1 + xenvram__v1__packet__pack(&packet, bytes + 1));
+}
+
 static void write_internal(void)
 {
 	unsigned int number = 0;
+	write_snapshot_reply(number++);
 	write_arms("internal", &number, 0, &xenvram__internal__to_broker__descriptor);
 	write_arms("internal", &number, 1, &xenvram__internal__from_broker__descriptor);
 	write_arms("internal", &number, 2, &xenvram__internal__to_worker__descriptor);
