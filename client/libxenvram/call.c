@@ -66,6 +66,7 @@ static int send_request(struct xenvram *conn, const Xenvram__V1__Request *reques
 	return waited;
 }
 
+/* 0: it is there; 1: the daemon was restarted before it came; -1. */
 static int await_reply(struct xenvram *conn, uint64_t deadline_ns)
 {
 	/* Sending may have taken in what ends the call, or what it waits for. */
@@ -73,11 +74,27 @@ static int await_reply(struct xenvram *conn, uint64_t deadline_ns)
 		if (wait_for(conn, POLLIN, deadline_ns) < 0 || receive_packets(conn) < 0)
 			return -1;
 	}
-	if (conn->reply)
-		return 0;
-	return connection_fail(conn, EAGAIN,
-		"xenvramd was restarted before it answered; the request may or may not have been "
-		"carried out: list the regions, then try again");
+	return conn->reply ? 0 : 1;
+}
+
+/* Does it leave everything as it was, so that it can be asked again? */
+static bool is_repeatable(const Xenvram__V1__Request *request)
+{
+	return request->operation_case == XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT;
+}
+
+static int ask(struct xenvram *conn, Xenvram__V1__Request *request, uint64_t deadline_ns, bool again)
+{
+	request->serial = ++conn->last_serial;
+	conn->awaited_serial = request->serial;
+	int result = send_request(conn, request, deadline_ns);
+	/* The socket's own timeout is counted anew for each packet: only the first wait is left to it. */
+	if (result == 0 && !again)
+		result = receive_one(conn);
+	if (result >= 0)
+		result = await_reply(conn, deadline_ns);
+	conn->awaited_serial = 0;
+	return result;
 }
 
 static int exchange(struct xenvram *conn, Xenvram__V1__Request *request)
@@ -85,19 +102,17 @@ static int exchange(struct xenvram *conn, Xenvram__V1__Request *request)
 	uint64_t deadline_ns = now_ns() + conn->timeout_ms * NS_PER_MS;
 
 	/* What came before the request, a restart above all, has nothing to do with it. */
-	if (receive_packets(conn) < 0)
+	if (!is_repeatable(request) && receive_packets(conn) < 0)
 		return -1;
-	request->serial = ++conn->last_serial;
-	conn->awaited_serial = request->serial;
-	int result = send_request(conn, request, deadline_ns);
-	/* The socket's own timeout is counted anew for each packet: only the first wait is left to it. */
-	if (result == 0)
-		result = receive_one(conn);
-	if (result >= 0)
-		result = await_reply(conn, deadline_ns);
-	conn->awaited_serial = 0;
+	int result = ask(conn, request, deadline_ns, false);
+	while (result > 0 && is_repeatable(request))
+		result = ask(conn, request, deadline_ns, true);
 	if (result < 0)
 		call_free(&conn->reply);
+	if (result > 0)
+		return connection_fail(conn, EAGAIN,
+			"xenvramd was restarted before it answered; the request may or may not have been "
+			"carried out: list the regions, then try again");
 	return result;
 }
 
@@ -113,7 +128,8 @@ static int check_reply(
 	}
 	if (reply->result_case != expected)
 		return connection_break(conn, EPROTO, "xenvramd answered another question than was asked");
-	snprintf(conn->warning, sizeof(conn->warning), "%s", reply->message);
+	if (reply->message[0]) /* else it is empty already */
+		snprintf(conn->warning, sizeof(conn->warning), "%s", reply->message);
 	return 0;
 }
 

@@ -31,7 +31,8 @@
  *
  * Errors of every call that talks to the service, besides its own:
  *   EAGAIN      a part of the service was restarted while the call waited; it may or may not have been
- *               carried out. List the regions, then ask again. The connection and all views go on.
+ *               carried out. List the regions, then ask again. The connection and all views go on. Snapshots
+ *               are asked for again by themselves.
  *   ETIMEDOUT   no answer within xenvram_set_timeout_ms(); it may or may not have been carried out, or
  *               still be. The connection can be used on.
  *   ECONNRESET  the service closed the connection. Later calls fail with ENOTCONN.

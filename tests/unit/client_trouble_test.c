@@ -114,6 +114,59 @@ static void script_restart(struct fake_daemon *daemon, void *data)
 	fake_daemon_ok(daemon);
 }
 
+static void answer_snapshot(struct fake_daemon *daemon, uint64_t serial, uint64_t generation)
+{
+	Xenvram__V1__SnapshotReply snapshot = XENVRAM__V1__SNAPSHOT_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	snapshot.generation = generation;
+	snapshot.nr_pages = NR_PAGES;
+	reply.serial = serial;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_SNAPSHOT;
+	reply.snapshot = &snapshot;
+	fake_daemon_reply(daemon, &reply, NULL, 0);
+}
+
+/* Restarts before a request, after it, and after it was sent again; the first reply comes yet. */
+static void script_restarts_at_snapshots(struct fake_daemon *daemon, void *data)
+{
+	(void)data;
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+	fake_daemon_restarted(daemon);
+
+	uint64_t serial = fake_daemon_next(daemon)->serial;
+	fake_daemon_restarted(daemon);
+	for (unsigned int i = 0; i < 2; i++) {
+		const Xenvram__V1__Request *request = fake_daemon_next(daemon);
+		if (request->snapshot->cookie != 7 || request->snapshot->since != 5 ||
+			request->serial <= serial)
+			abort();
+	}
+	answer_snapshot(daemon, serial, 8);
+	answer_snapshot(daemon, daemon->request->serial, 9);
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+}
+
+static void a_snapshot_is_asked_for_again_after_a_restart(void **state)
+{
+	uint64_t bitmap[XENVRAM_BITMAP_WORDS(NR_PAGES)];
+	struct xenvram_snapshot snapshot;
+	struct seen seen = {0};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_restarts_at_snapshots, NULL);
+	xenvram_set_handlers(conn, &handlers, &seen);
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	assert_true(is_readable(xenvram_fd(conn), 5000));
+	assert_int_equal(xenvram_snapshot(conn, 7, 5, 0, bitmap, NR_PAGES, &snapshot), 0);
+	assert_int_equal(snapshot.generation, 9);
+	assert_int_equal(xenvram_dispatch(conn), 1);
+	assert_int_equal(seen.n_restarted, 1); /* two that nobody looked at between are one */
+	assert_int_equal(xenvram_destroy_region(conn, 1), 0);
+	fake_daemon_disconnect(&peer, conn);
+}
+
 static void a_restart_ends_the_call_under_way(void **state)
 {
 	unsigned int n_open = count_open_fds();
@@ -253,6 +306,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(events_during_a_call_wait_for_dispatch),
 		cmocka_unit_test(a_restart_ends_the_call_under_way),
+		cmocka_unit_test(a_snapshot_is_asked_for_again_after_a_restart),
 		cmocka_unit_test(silence_times_out),
 		cmocka_unit_test(events_do_not_lengthen_a_timeout),
 		cmocka_unit_test(no_hello_times_out),
