@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -83,6 +84,7 @@ static void close_all(struct xenvram *conn)
 	own_close(&conn->socket);
 	own_close(&conn->epoll_fd);
 	own_close(&conn->pending_fd);
+	conn->events = (struct events){0};
 	conn->broken = false;
 }
 
@@ -117,9 +119,19 @@ static int say_hello_persistently(struct xenvram *conn)
 	return -1;
 }
 
+/* An answer that the owner before did not wait for may yet come: by its serial it must not be ours. */
+static int draw_serial(struct xenvram *conn)
+{
+	uint64_t serial;
+	if (getrandom(&serial, sizeof(serial), 0) != sizeof(serial))
+		return connection_fail(conn, errno, "cannot draw a serial: %s", strerror(errno));
+	conn->last_serial = serial / 2; /* far from the end, after which it would be 0 */
+	return 0;
+}
+
 int xenvram_connect_fd(struct xenvram *conn, int fd)
 {
-	if (begin(conn) < 0 || prepare_socket(conn, fd) < 0)
+	if (begin(conn) < 0 || prepare_socket(conn, fd) < 0 || draw_serial(conn) < 0)
 		return -1;
 	conn->socket = fd;
 	if (say_hello_persistently(conn) < 0) {

@@ -301,6 +301,60 @@ static void a_refused_hello_leaves_nothing(void **state)
 	assert_int_equal(count_open_fds(), n_open);
 }
 
+/* ---- handing over ---- */
+
+static void answer_hello(struct fake_daemon *daemon)
+{
+	Xenvram__V1__HelloReply hello = XENVRAM__V1__HELLO_REPLY__INIT;
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	fake_daemon_next(daemon);
+	hello.version = 1;
+	reply.result_case = XENVRAM__V1__REPLY__RESULT_HELLO;
+	reply.hello = &hello;
+	fake_daemon_reply(daemon, &reply, NULL, 0);
+}
+
+static void script_late(struct fake_daemon *daemon, void *data)
+{
+	Xenvram__V1__Reply late = XENVRAM__V1__REPLY__INIT;
+
+	(void)data;
+	late.serial = fake_daemon_next(daemon)->serial;
+	fake_daemon_region_changed(daemon, 8, XENVRAM__V1__REGION_STATE__GONE);
+	fake_daemon_next(daemon);
+	fake_daemon_ok(daemon);
+	answer_hello(daemon);
+	fake_daemon_next(daemon);
+	fake_daemon_reply(daemon, &late, NULL, 0);
+	fake_daemon_fail(daemon, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT, "no such region");
+	answer_hello(daemon);
+	fake_daemon_next(daemon);
+}
+
+/* Neither an answer that its owner gave up on, nor an event that he did not take, is the next one's. */
+static void what_was_for_the_owner_before_is_not_for_the_next(void **state)
+{
+	struct seen seen = {0};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_late, NULL);
+	struct xenvram *heir = xenvram_new("heir");
+	xenvram_set_handlers(conn, &handlers, &seen);
+	assert_int_equal(xenvram_set_timeout_ms(conn, 20), 0);
+	assert_fails(xenvram_destroy_region(conn, 1), ETIMEDOUT);
+	assert_int_equal(xenvram_set_timeout_ms(conn, 20000), 0);
+	assert_int_equal(xenvram_refresh(conn, 1), 0);
+	int fd = xenvram_release_fd(conn);
+	assert_int_equal(xenvram_connect_fd(heir, fd), 0);
+	assert_fails(xenvram_destroy_region(heir, 2), ENOENT);
+
+	assert_int_equal(xenvram_connect_fd(conn, xenvram_release_fd(heir)), 0);
+	assert_int_equal(xenvram_dispatch(conn), 0);
+	assert_int_equal(seen.n_changed, 0);
+	xenvram_free(heir);
+	fake_daemon_disconnect(&peer, conn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +366,7 @@ int main(void)
 		cmocka_unit_test(no_hello_times_out),
 		cmocka_unit_test(the_end_is_told_after_the_last_event),
 		cmocka_unit_test(a_refused_hello_leaves_nothing),
+		cmocka_unit_test(what_was_for_the_owner_before_is_not_for_the_next),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
