@@ -207,6 +207,32 @@ void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram
 	}
 }
 
+void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failure, const char *format, ...)
+{
+	struct audit_fields fields = {0};
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	char what[192], sentence[MAX_AUDIT_SENTENCE_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	if (failure) {
+		reply.status = failure->status;
+		reply.os_error = failure->os_error;
+		reply.message = (char *)failure->text;
+	}
+	audit_fields_add(&fields, "operation", "Finish");
+	audit_fields_add(&fields, "domid", "%" PRIu32, domid);
+	if (cookie)
+		audit_fields_add(&fields, "cookie", "0x%" PRIx64, cookie);
+	audit_fields_add(&fields, "what", "%s", what);
+	audit_fields_add_reply(&fields, &reply);
+	snprintf(sentence, sizeof(sentence), "domain %" PRIu32 ": what nobody waits for has ended: %s%s%s",
+		domid, what, failure ? ": " : "", failure ? failure->text : "");
+	audit_fields_write(&fields, failure ? LOG_WARNING : LOG_NOTICE, sentence);
+}
+
 /* ---- connections ---- */
 
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure)

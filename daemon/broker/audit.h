@@ -44,6 +44,13 @@ void audit_set_rule(struct broker *broker, const char *format, ...) __attribute_
 /* A request is answered. */
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply);
 
+/*
+ * What nobody waits for any more has ended, well unless there is a failure: it was asked of a broker that has
+ * died, with who asked. cookie 0: it is about no region.
+ */
+void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failure, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* A connection is refused, or ends by what its peer did. */
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure);
 void audit_closed(struct broker *broker, const struct connection *connection, const char *reason);

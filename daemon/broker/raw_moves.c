@@ -34,12 +34,11 @@ static void finish(struct broker *broker, struct move *move)
 	bool failed = move->failed;
 	struct failure failure = move->failure;
 
-	/* Who asked is told, and in the audit trail. */
+	/* Who asked is told, and in the audit trail with what it asked. */
 	if (asker.connection == 0)
-		log_warning("domain %u: a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64
-			    ": %s",
-			move->record.domid, move->record.nr_pages, move->record.source,
-			move->record.destination, failed ? failure.text : "done");
+		audit_finished(move->record.domid, 0, failed ? &failure : NULL,
+			"a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64,
+			move->record.nr_pages, move->record.source, move->record.destination);
 	forget(broker, move);
 	if (failed)
 		asker_fail(broker, &asker, &failure);

@@ -238,6 +238,15 @@ static void give_up(struct broker *broker, struct pin *pin, const struct failure
 	}
 }
 
+/* Who asked is told, and in the audit trail with what it asked. */
+static void note_finished(const struct pin *pin, const struct failure *failure)
+{
+	const struct pin_record *record = &pin->record;
+	audit_finished(record->domid, 0, failure, "%s the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages",
+		record->state == PIN_SETTING ? "setting" : "taking away", record->gfns.first,
+		record->gfns.nr_pages);
+}
+
 void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__Done *done)
 {
 	struct pin *pin = pins_find(&broker->pins, id);
@@ -252,14 +261,13 @@ void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__
 	if (done->failure) {
 		failure_set(&failure, done->failure->status, done->failure->os_error, "%s",
 			done->failure->message);
-		/* Who asked is told, and in the audit trail. */
 		if (asker.connection == 0)
-			log_warning("domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages: %s",
-				pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages,
-				failure.text);
+			note_finished(pin, &failure);
 		give_up(broker, pin, &failure);
 		asker_fail(broker, &asker, &failure);
 	} else {
+		if (asker.connection == 0)
+			note_finished(pin, NULL);
 		settle(broker, pin);
 		asker_reply(broker, &asker, &reply, NULL, 0);
 	}

@@ -71,30 +71,29 @@ static void reply_ended(struct broker *broker, const struct region *region)
 	}
 }
 
-static void log_ended(const struct region *region)
+/* Who asked is told, and in the audit trail with what it asked. */
+static void note_finished(const struct region *region)
 {
 	const struct region_record *record = &region->record;
 	const struct task *task = &region->task;
-	const char *warning = task->warning.text;
+	const struct failure *failure = task->failed ? &task->failure : NULL;
 
-	if (record->state == XENVRAM__V1__REGION_STATE__REGION_STUCK)
-		log_error("region 0x%" PRIx64 " is stuck: %s", record->cookie, task->failure.text);
-	else if (record->state == XENVRAM__V1__REGION_STATE__GONE)
-		log_info("domain %u: region 0x%" PRIx64 " is %s%s%s", record->domid, record->cookie,
-			task->creation ? "not created" : "destroyed", *warning ? "; " : "", warning);
+	if (record->state == XENVRAM__V1__REGION_STATE__GONE)
+		audit_finished(record->domid, record->cookie, failure, "no page is left of it");
 	else
-		log_info("domain %u: region 0x%" PRIx64 ": %" PRIu64 " of %" PRIu64 " pages at gfn 0x%" PRIx64
-			 " from 0x%" PRIx64 ", uid %u%s%s",
-			record->domid, record->cookie, extents_n_pages(&record->live), record->nr_pages,
-			record->vram_gfn, record->backing_gfn, record->owner_uid, *warning ? "; " : "",
-			warning);
+		audit_finished(record->domid, record->cookie, failure,
+			"%" PRIu64 " of %" PRIu64 " pages, at gfn 0x%" PRIx64 " from 0x%" PRIx64 "%s%s",
+			extents_n_pages(&record->live), record->nr_pages, record->vram_gfn,
+			record->backing_gfn, *task->warning.text ? "; " : "", task->warning.text);
 }
 
 void regions_end_task(struct broker *broker, struct region *region)
 {
 	region->task.stage = TASK_IDLE;
-	log_ended(region);
-	reply_ended(broker, region);
+	if (region->asker.connection != 0)
+		reply_ended(broker, region);
+	else
+		note_finished(region);
 	region->asker = (struct asker){0};
 	if (region->record.state == XENVRAM__V1__REGION_STATE__GONE)
 		regions_remove(

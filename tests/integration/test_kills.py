@@ -347,6 +347,20 @@ class InTheMiddle(SimTest):
                 self.assert_at_home()
                 self.host.clear_faults()
 
+    def test_what_a_broker_did_not_live_to_see_is_in_the_trail(self):
+        cookie = self.create()
+        self.host.fault("relocate", 1, 1, "delay", LONG_US)
+        relocations = self.host.begun("relocate")
+        serial = self.asker.start("destroy_region", pb.DestroyRegion(cookie=cookie))
+        self.host.await_begun("relocate", relocations + 1)
+        self.kill("broker")
+        self.assertIsNone(self.in_flight(serial))
+        self.assert_at_home()
+        records = [line for line in self.daemon.log().splitlines() if "operation=Finish" in line]
+        self.assertEqual(len(records), 1, records)
+        for word in ("audit: domain 1", f"cookie={cookie:#x}", "status=OK"):
+            self.assertIn(word, records[0])
+
     def test_a_supervisor_in_a_creation(self):
         for pages in (0, 1, OTHER_PAGES // 2):
             with self.subTest(pages):

@@ -242,6 +242,8 @@ class Trail(SimTest):
         asker.destroy(cookie)
         records = self.records()
         self.assertEqual(len(records), 3, records)
+        twice = [line for line in self.daemon.log().splitlines() if f"{cookie:x}" in line and "audit: " not in line]
+        self.assertEqual(twice, [], "what is in the trail is said once more")
         who = f"uid={os.getuid()} pid={os.getpid()} connection="
         for record, operation, words in zip(
             records,
