@@ -13,6 +13,7 @@
 #include "proto/limits.h"
 
 #define MAX_SENTENCE_BYTES 512
+#define BYTE_ORDER_MARK    "\xef\xbb\xbf"
 
 struct parser;
 
@@ -73,6 +74,12 @@ static bool is_section(const char *name, size_t n_bytes)
 	return false;
 }
 
+/* What is behind a section's closing bracket: a comment at most. */
+static bool is_end(const char *rest)
+{
+	return rest[strspn(rest, " \t")] == '\0' || rest[strspn(rest, " \t")] == ';';
+}
+
 /* The library passes over what it cannot read, and says so of one line only: here is said what it is. */
 static bool is_sound(struct parser *parser, const char *line)
 {
@@ -85,6 +92,11 @@ static bool is_sound(struct parser *parser, const char *line)
 		complain(parser, "\"%s\" has no closing bracket", line);
 	else if (*line == '[' && !is_section(line + 1, end - line - 1))
 		complain(parser, "there is no section %.*s", (int)(end - line) + 1, line);
+	else if (*line == '[' && !is_end(end + 1))
+		complain(parser, "\"%s\" stands behind %.*s, on a line that is for a section alone",
+			end + 1 + strspn(end + 1, " \t"), (int)(end - line) + 1, line);
+	else if (strncmp(line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+		complain(parser, "the line begins with a byte order mark; the file must be without");
 	else if (*line != '[' && *line != '\0' && *line != '#' && *line != ';' && !strchr(line, '='))
 		complain(parser, "\"%s\" is no section, no \"key = value\", and no comment", line);
 	else

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
@@ -59,6 +60,12 @@ int config_file_read(const char *path, struct settings *ret_settings)
 	char text[MAX_CONFIG_BYTES + 1];
 
 	_cleanup_close_ int fd = open(reader.file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+		log_error(
+			"the configuration file %s is a pipe, of which nobody can tell its end", reader.file);
+		return -1;
+	}
 	ssize_t n_bytes = fd >= 0 ? read_all(fd, text, sizeof(text)) : errno == ENOENT && !path ? 0 : -1;
 	if (n_bytes < 0) {
 		log_error("cannot read the configuration file %s: %s", reader.file, strerror(errno));

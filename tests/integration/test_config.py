@@ -52,6 +52,16 @@ class Config(SimTest):
         self.assertIn("No such file or directory", self.daemon.reload())
         self.assertEqual(self.requests_in_flight(), 7)
 
+    def test_reload_of_what_is_no_file(self):
+        os.unlink(self.daemon.config_path)
+        os.mkdir(self.daemon.config_path)
+        self.assertIn("Is a directory", self.daemon.reload())
+        os.rmdir(self.daemon.config_path)
+        # That nobody writes to it must not count as a file without a setting.
+        os.mkfifo(self.daemon.config_path)
+        self.assertIn("is a pipe", self.daemon.reload())
+        self.assertEqual(self.requests_in_flight(), 7)
+
     def test_outlives_the_broker(self):
         broker = self.daemon.broker_pid()
         kill(broker)

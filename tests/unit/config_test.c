@@ -208,6 +208,24 @@ static void test_faults_are_all_named(void **state)
 		});
 }
 
+/* The library would pass over what stands behind a section. */
+static void test_lines_with_a_section_and_more(void **state)
+{
+	(void)state;
+	parse("[limits] ; how much\n[tracking]\t;\n[gfns];\n");
+	assert_faults("[limits] connections = 10\n"
+		      "[tracking]]\n"
+		      "[gfns]# where\n",
+		(const char *const[]){
+			"test.conf:1: \"connections = 10\" stands behind [limits], on a line that is for a "
+			"section alone",
+			"test.conf:2: \"]\" stands behind [tracking], on a line that is for a section alone",
+			"test.conf:3: \"# where\" stands behind [gfns], on a line that is for a section "
+			"alone",
+			NULL,
+		});
+}
+
 static void test_windows(void **state)
 {
 	(void)state;
@@ -340,6 +358,9 @@ static void test_odd_bytes(void **state)
 	assert_string_equal(faults.sentences[0], "test.conf:2: the line has a zero byte");
 	assert_fault("[limits]\nconnections = \x1b[31m\xff\n",
 		"test.conf:2: connections is \"?[31m?\"; a number from 9 to 512 is allowed");
+	/* The library takes no notice of it, so that what follows would be read as something else than here. */
+	assert_fault("\xef\xbb\xbf[limit] =\n[limits]\nconnections = 20\n",
+		"test.conf:1: the line begins with a byte order mark; the file must be without");
 }
 
 static void test_long(void **state)
@@ -423,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_zero_is_off),
 		cmocka_unit_test(test_what_is_no_number),
 		cmocka_unit_test(test_faults_are_all_named),
+		cmocka_unit_test(test_lines_with_a_section_and_more),
 		cmocka_unit_test_setup_teardown(test_usual_names, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_names, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_names_that_are_none, set_names, forget_names),
