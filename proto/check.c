@@ -94,14 +94,30 @@ static int check_create_region(const Xenvram__V1__CreateRegion *create, struct f
 	return check_cache_attr(create->cache_attr, failure);
 }
 
+static int check_way(uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn, uint64_t nr_pages,
+	struct failure *failure)
+{
+	if (check_domid(domid, failure) < 0 || check_nr_pages(nr_pages, failure) < 0 ||
+		check_range("source_gfn", source_gfn, nr_pages, failure) < 0 ||
+		check_range("destination_gfn", destination_gfn, nr_pages, failure) < 0)
+		return -1;
+	return check_apart("source_gfn", source_gfn, "destination_gfn", destination_gfn, nr_pages, failure);
+}
+
 static int check_move_ram(const Xenvram__V1__MoveRam *move, struct failure *failure)
 {
-	if (check_domid(move->domid, failure) < 0 || check_nr_pages(move->nr_pages, failure) < 0 ||
-		check_range("source_gfn", move->source_gfn, move->nr_pages, failure) < 0 ||
-		check_range("destination_gfn", move->destination_gfn, move->nr_pages, failure) < 0)
+	return check_way(move->domid, move->source_gfn, move->destination_gfn, move->nr_pages, failure);
+}
+
+static int check_map_ram(const Xenvram__V1__MapRam *map, struct failure *failure)
+{
+	if (check_way(map->domid, map->source_gfn, map->destination_gfn, map->nr_pages, failure) < 0)
 		return -1;
-	return check_apart("source_gfn", move->source_gfn, "destination_gfn", move->destination_gfn,
-		move->nr_pages, failure);
+	if (map->first_page >= map->nr_pages)
+		return failure_set(failure, INVALID, ERANGE,
+			"first_page %" PRIu64 " is none of %" PRIu64 " pages", map->first_page,
+			map->nr_pages);
+	return 0;
 }
 
 static int check_track_dirty(const Xenvram__V1__TrackDirty *track, struct failure *failure)
@@ -240,6 +256,8 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 		return check_cookie(request->map_region->cookie, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_MOVE_RAM:
 		return check_move_ram(request->move_ram, failure);
+	case XENVRAM__V1__REQUEST__OPERATION_MAP_RAM:
+		return check_map_ram(request->map_ram, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_TRACK_DIRTY:
 		return check_track_dirty(request->track_dirty, failure);
 	case XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR:

@@ -95,6 +95,8 @@ int xenvram_move_region(struct xenvram *conn, uint64_t cookie, uint64_t vram_gfn
 	return call_without_result(conn, &request);
 }
 
+/* ---- page maps ---- */
+
 /* 0 with the end of the reply's runs in *end; or what each() returned; or -1, also when runs go back. */
 static int each_run(struct xenvram *conn, const Xenvram__V1__MapRegionReply *map, uint64_t *end,
 	int (*each)(const struct xenvram_mapped_run *run, void *data), void *data)
@@ -109,7 +111,7 @@ static int each_run(struct xenvram *conn, const Xenvram__V1__MapRegionReply *map
 		};
 		if (run.first < *end || run.nr_pages == 0 || run.nr_pages > MAX_REGION_PAGES ||
 			run.first >= MAX_REGION_PAGES)
-			return connection_break(conn, EPROTO, "xenvramd mapped a region out of order");
+			return connection_break(conn, EPROTO, "xenvramd mapped pages out of order");
 		*end = run.first + run.nr_pages;
 		int result = each(&run, data);
 		if (result != 0)
@@ -118,28 +120,51 @@ static int each_run(struct xenvram *conn, const Xenvram__V1__MapRegionReply *map
 	return 0;
 }
 
-int xenvram_map_region(struct xenvram *conn, uint64_t cookie,
+/* Asks again from *first_page, a field of the request, until all is told. */
+static int map_pages(struct xenvram *conn, Xenvram__V1__Request *request, uint64_t *first_page,
 	int (*each)(const struct xenvram_mapped_run *run, void *data), void *data)
 {
-	Xenvram__V1__MapRegion map_region = XENVRAM__V1__MAP_REGION__INIT;
-	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
 	uint64_t end = 0;
 
-	map_region.cookie = cookie;
-	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MAP_REGION;
-	request.map_region = &map_region;
 	do {
 		_call_free_ Xenvram__V1__Packet *packet =
-			call(conn, &request, XENVRAM__V1__REPLY__RESULT_MAP_REGION);
+			call(conn, request, XENVRAM__V1__REPLY__RESULT_MAP_REGION);
 		if (!packet)
 			return -1;
 		const Xenvram__V1__MapRegionReply *map = packet->reply->map_region;
 		int result = each_run(conn, map, &end, each, data);
 		if (result != 0)
 			return result;
-		if (map->next_page != 0 && (map->next_page < end || map->next_page <= map_region.first_page))
+		if (map->next_page != 0 && (map->next_page < end || map->next_page <= *first_page))
 			return connection_break(conn, EPROTO, "xenvramd maps the same pages again");
-		map_region.first_page = map->next_page;
-	} while (map_region.first_page != 0);
+		*first_page = map->next_page;
+	} while (*first_page != 0);
 	return 0;
+}
+
+int xenvram_map_region(struct xenvram *conn, uint64_t cookie,
+	int (*each)(const struct xenvram_mapped_run *run, void *data), void *data)
+{
+	Xenvram__V1__MapRegion map_region = XENVRAM__V1__MAP_REGION__INIT;
+	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
+
+	map_region.cookie = cookie;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MAP_REGION;
+	request.map_region = &map_region;
+	return map_pages(conn, &request, &map_region.first_page, each, data);
+}
+
+int xenvram_map_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
+	uint64_t nr_pages, int (*each)(const struct xenvram_mapped_run *run, void *data), void *data)
+{
+	Xenvram__V1__MapRam map_ram = XENVRAM__V1__MAP_RAM__INIT;
+	Xenvram__V1__Request request = XENVRAM__V1__REQUEST__INIT;
+
+	map_ram.domid = domid;
+	map_ram.source_gfn = source_gfn;
+	map_ram.destination_gfn = destination_gfn;
+	map_ram.nr_pages = nr_pages;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MAP_RAM;
+	request.map_ram = &map_ram;
+	return map_pages(conn, &request, &map_ram.first_page, each, data);
 }

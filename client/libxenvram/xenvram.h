@@ -421,8 +421,9 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
  * destination_gfn.
  *
  * When it fails in the middle, the pages that have moved are moved back. Nothing has changed then, unless the
- * reason says which pages, counted from 0, are at the destination because they could not be moved back. Also
- * when a part of the service dies: but with EAGAIN that may still be under way.
+ * reason says that pages could not be moved back: it names the first runs of those at the destination, counted
+ * from 0, and xenvram_map_ram() tells of all. Also when a part of the service dies: but with EAGAIN that may
+ * still be under way.
  *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; a flag that is
  *           none; or a domain of a kind that has no device model (PV)
  *   ESRCH   no such domain
@@ -434,6 +435,15 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
  */
 int xenvram_move_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
 	uint64_t nr_pages, uint32_t flags);
+
+/*
+ * Finds out where the pages of a move are that could not be moved back, as xenvram_map_region(): a run is at
+ * its destination (XENVRAM_AT_VRAM), at its source (XENVRAM_AT_BACKING), missing, or contested, which says that
+ * both gfns are populated. Each run can be moved either way by a call of its own.
+ *   EINVAL, ESRCH  as above
+ */
+int xenvram_map_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
+	uint64_t nr_pages, int (*each)(const struct xenvram_mapped_run *run, void *data), void *data);
 
 /*
  * Which of nr_pages gfns of a domain from first_gfn on, in regions or not, were dirtied after generation

@@ -12,6 +12,7 @@ int command_destroy(struct ctl *ctl, int argc, char **argv);
 int command_move(struct ctl *ctl, int argc, char **argv);
 int command_map(struct ctl *ctl, int argc, char **argv);
 int command_dirty(struct ctl *ctl, int argc, char **argv);
+int command_map_ram(struct ctl *ctl, int argc, char **argv);
 int command_move_ram(struct ctl *ctl, int argc, char **argv);
 int command_pin(struct ctl *ctl, int argc, char **argv);
 int command_unpin(struct ctl *ctl, int argc, char **argv);

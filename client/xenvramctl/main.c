@@ -40,6 +40,13 @@ static const struct command commands[] = {
 		"  --pages N             of 4 KiB, at most 262144\n"
 		"  --force               drop the pages that are at H, for good\n",
 		command_move_ram},
+	{"map-ram", "--domid D --from G --to H --pages N",
+		"Find out where each page of a move-ram is: at H (vram) or still at G (backing).",
+		"  --domid D             as it was moved\n"
+		"  --from G              as it was moved\n"
+		"  --to H                as it was moved\n"
+		"  --pages N             as it was moved\n",
+		command_map_ram},
 	{"dirty", "--domid D --gfn G --pages N",
 		"Print which of N gfns of domain D from G on, in regions or not, are written to in a second.",
 		"  --domid D             the domain, HVM or PVH\n"

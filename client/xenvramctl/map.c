@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* map */
+/* map and map-ram */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "client/xenvramctl/commands.h"
+#include "client/xenvramctl/move_operands.h"
 #include "client/xenvramctl/names.h"
 
 static int print_run(const struct xenvram_mapped_run *run, void *data)
@@ -30,22 +31,51 @@ static int add_run(const struct xenvram_mapped_run *run, void *data)
 	return 0;
 }
 
-int command_map(struct ctl *ctl, int argc, char **argv)
-{
-	static const struct option options[] = {COMMON_OPTIONS, {0}};
+/* What to ask: of a region, by its cookie, or of a move. */
+struct question {
+	uint64_t cookie; /* 0: of a move */
+	struct move_operands move;
+};
 
-	ctl_next_option(ctl, argc, argv, options);
-	uint64_t cookie = ctl_number(ctl, "COOKIE", ctl_operands(ctl, argc, argv, 1)[0], 1, UINT64_MAX);
+static int ask(struct ctl *ctl, const struct question *question,
+	int (*each)(const struct xenvram_mapped_run *run, void *data), void *data)
+{
+	const struct move_operands *move = &question->move;
+	if (question->cookie)
+		return xenvram_map_region(ctl->conn, question->cookie, each, data);
+	return xenvram_map_ram(ctl->conn, move->domid, move->from, move->to, move->nr_pages, each, data);
+}
+
+static int print(struct ctl *ctl, const struct question *question)
+{
 	if (ctl_connect(ctl) < 0)
 		return EXIT_FAILURE;
 	if (!ctl->json)
-		return xenvram_map_region(ctl->conn, cookie, print_run, NULL) < 0 ? ctl_fail(ctl)
-										  : EXIT_SUCCESS;
+		return ask(ctl, question, print_run, NULL) < 0 ? ctl_fail(ctl) : EXIT_SUCCESS;
 	struct json_object *array = json_object_new_array();
-	if (xenvram_map_region(ctl->conn, cookie, add_run, array) < 0) {
+	if (ask(ctl, question, add_run, array) < 0) {
 		json_object_put(array);
 		return ctl_fail(ctl);
 	}
 	ctl_print_json(array);
 	return EXIT_SUCCESS;
+}
+
+int command_map(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {COMMON_OPTIONS, {0}};
+	struct question question = {0};
+
+	ctl_next_option(ctl, argc, argv, options);
+	question.cookie = ctl_number(ctl, "COOKIE", ctl_operands(ctl, argc, argv, 1)[0], 1, UINT64_MAX);
+	return print(ctl, &question);
+}
+
+int command_map_ram(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {COMMON_OPTIONS, MOVE_OPTIONS, {0}};
+	struct question question = {0};
+
+	move_operands_parse(ctl, argc, argv, options, &question.move);
+	return print(ctl, &question);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/broker/governor.h"
+#include "daemon/broker/raw_maps.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -56,6 +57,11 @@ struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uui
 	return domain;
 }
 
+bool domain_is_lost(const char *meant, const char *uuid, bool other)
+{
+	return *meant ? (strcmp(meant, uuid) == 0) != other : !other;
+}
+
 static void drop_commands(struct domain *domain)
 {
 	while (!TAILQ_EMPTY(&domain->commands)) {
@@ -80,7 +86,8 @@ static bool is_used(const struct domain *domain)
 	const struct broker *broker = domain->broker;
 	return region_table_count(&broker->regions, domain->domid) > 0 ||
 	       region_table_count_ranges(&broker->regions, domain->domid) > 0 ||
-	       pins_count(&broker->pins, domain->domid) > 0 || moves_count(&broker->moves, domain->domid) > 0;
+	       pins_count(&broker->pins, domain->domid) > 0 ||
+	       moves_count(&broker->moves, domain->domid) > 0 || raw_maps_any(broker, domain->domid);
 }
 
 void domain_release(struct domain *domain)
@@ -176,6 +183,9 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	case COMMAND_MOVE:
 		raw_moves_done(domain->broker, answered.id, done);
 		break;
+	case COMMAND_RAW_MAP:
+		raw_maps_done(domain->broker, answered.id, done);
+		break;
 	case COMMAND_REGION:
 		region_done(domain->broker, &answered, done);
 		break;
@@ -211,6 +221,7 @@ static void on_close(void *owner, int error)
 	regions_worker_lost(domain);
 	raw_pins_worker_lost(domain);
 	raw_moves_worker_lost(domain);
+	raw_maps_worker_lost(domain);
 }
 
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
@@ -232,6 +243,7 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 	regions_advance_domain(domain);
 	raw_pins_advance_domain(domain);
 	raw_moves_advance_domain(domain);
+	raw_maps_advance_domain(domain);
 	domain->held = false;
 	domain_release(domain);
 }

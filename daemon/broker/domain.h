@@ -12,6 +12,12 @@ struct domain *domain_find(struct broker *broker, uint32_t domid);
 /* Asks for its worker if there is none: an earlier attempt may have failed. */
 void domain_want_worker(const struct domain *domain);
 
+/*
+ * The domain with this UUID is gone, or, `other`, has the domid of those that had another one: is what was
+ * meant for `meant` lost? What has no UUID yet was meant for the domain that there was.
+ */
+bool domain_is_lost(const char *meant, const char *uuid, bool other);
+
 /* Frees it if no region is left, nor anything else of it, and lets its worker end. */
 void domain_release(struct domain *domain);
 void domain_free_all(struct broker *broker);
@@ -31,9 +37,10 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 	const struct asker *asker);
 
 /* What else a command can be about. */
-enum command_target { COMMAND_REGION, COMMAND_PIN, COMMAND_MOVE };
+enum command_target { COMMAND_REGION, COMMAND_PIN, COMMAND_MOVE, COMMAND_RAW_MAP };
 
-/* The same about a pin or a move, by its id; the answer comes to raw_pins_done or raw_moves_done. */
+/* The same about a pin, a move or a map, by its id; the answer comes to raw_pins_done, raw_moves_done or
+ * raw_maps_done. */
 void domain_command_of(
 	struct domain *domain, enum command_target target, uint64_t id, Xenvram__Internal__Command *command);
 

@@ -364,11 +364,7 @@ void raw_moves_domain_gone(
 	struct move *move, *next;
 
 	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
-		if (move->record.domid != domid)
-			continue;
-		bool has_uuid = strcmp(move->record.uuid, uuid) == 0;
-		/* One without UUID was meant for the domain that there was. */
-		if (*move->record.uuid ? has_uuid != other : !other)
+		if (move->record.domid == domid && domain_is_lost(move->record.uuid, uuid, other))
 			end(broker, move, failure);
 	}
 }

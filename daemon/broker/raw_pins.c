@@ -308,11 +308,7 @@ void raw_pins_domain_gone(
 	struct pin *pin, *next;
 
 	LIST_FOREACH_SAFE(pin, &broker->pins.list, link, next) {
-		if (pin->record.domid != domid)
-			continue;
-		bool has_uuid = strcmp(pin->record.uuid, uuid) == 0;
-		/* One without UUID was meant for the domain that there was. */
-		if (*pin->record.uuid ? has_uuid != other : !other)
+		if (pin->record.domid == domid && domain_is_lost(pin->record.uuid, uuid, other))
 			end(broker, pin, failure);
 	}
 }

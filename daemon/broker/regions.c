@@ -10,6 +10,7 @@
 #include "daemon/broker/domain.h"
 #include "daemon/broker/journal.h"
 #include "daemon/broker/policy.h"
+#include "daemon/broker/raw_maps.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/subscription.h"
@@ -262,6 +263,7 @@ static void remove_strangers(struct broker *broker, const struct domain *domain,
 	}
 	raw_pins_domain_gone(broker, domid, uuid, true, &failure);
 	raw_moves_domain_gone(broker, domid, uuid, true, &failure);
+	raw_maps_domain_gone(broker, domid, uuid, true, &failure);
 }
 
 void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd)
@@ -305,6 +307,7 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 	}
 	raw_pins_open_failed(broker, domid, &failure);
 	raw_moves_open_failed(broker, domid, &failure);
+	raw_maps_open_failed(broker, domid, &failure);
 }
 
 void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
@@ -322,6 +325,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 	}
 	raw_pins_domain_gone(broker, domid, uuid, false, &failure);
 	raw_moves_domain_gone(broker, domid, uuid, false, &failure);
+	raw_maps_domain_gone(broker, domid, uuid, false, &failure);
 }
 
 void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot)

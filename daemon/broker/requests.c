@@ -10,6 +10,7 @@
 #include "daemon/broker/gate.h"
 #include "daemon/broker/listing.h"
 #include "daemon/broker/ranges.h"
+#include "daemon/broker/raw_maps.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -192,6 +193,12 @@ static void handle_move_ram(struct broker *broker, struct connection *connection
 	raw_moves_begin(broker, connection, asker, request->move_ram);
 }
 
+static void handle_map_ram(struct broker *broker, struct connection *connection, const struct asker *asker,
+	const Request *request)
+{
+	raw_maps_begin(broker, connection, asker, request->map_ram);
+}
+
 static void handle_pin_cacheattr(struct broker *broker, struct connection *connection,
 	const struct asker *asker, const Request *request)
 {
@@ -248,6 +255,7 @@ static const struct operation operations[] = {
 	[XENVRAM__V1__REQUEST__OPERATION_MOVE_REGION] = {handle_move_region, CHANGES | PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_MAP_REGION] = {handle_map_region, PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_MOVE_RAM] = {handle_move_ram, CHANGES | PAUSES},
+	[XENVRAM__V1__REQUEST__OPERATION_MAP_RAM] = {handle_map_ram, PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_PIN_CACHEATTR] = {handle_pin_cacheattr, CHANGES | PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_UNPIN_CACHEATTR] = {handle_unpin_cacheattr, CHANGES | PAUSES},
 	[XENVRAM__V1__REQUEST__OPERATION_LIST_PINS] = {handle_list_pins, 0},

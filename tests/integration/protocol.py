@@ -295,6 +295,23 @@ class Client(Connection):
         )
         return self.call("move_ram", request, timeout)
 
+    def map_ram(self, domid, source_gfn, destination_gfn, nr_pages):
+        """[(first page, pages, place, gfn)]"""
+        first, runs = 0, []
+        while True:
+            request = pb.MapRam(
+                domid=domid,
+                source_gfn=source_gfn,
+                destination_gfn=destination_gfn,
+                nr_pages=nr_pages,
+                first_page=first,
+            )
+            reply = self.call("map_ram", request).map_region
+            runs += [(run.first, run.nr_pages, run.place, run.gfn) for run in reply.runs]
+            if not reply.next_page:
+                return runs
+            first = reply.next_page
+
     def pin(self, domid, first_gfn, nr_pages, cache_attr=pb.WB):
         request = pb.PinCacheattr(domid=domid, first_gfn=first_gfn, nr_pages=nr_pages, cache_attr=cache_attr)
         return self.call("pin_cacheattr", request)

@@ -72,6 +72,12 @@ class Ctl(SimTest):
         self.run_ctl(*move)
         self.assert_moved(self.before, self.domain, 0xE0000, BACKING, NR_PAGES)
         self.assertIn("source gfn 0x400", self.run_ctl(*move, status=1)[1])
+        text, _ = self.run_ctl("map-ram", *move[1:])
+        self.assertIn(f"{NR_PAGES} vram      0xe0000", text)
+        self.assertEqual(
+            self.json("map-ram", *move[1:]), [{"first": 0, "pages": NR_PAGES, "place": "vram", "gfn": 0xE0000}]
+        )
+        self.run_ctl("map-ram", *move[1:], "--force", status=2)
         back = ("move-ram", "--domid", 1, "--from", "0xe0000", "--to", hex(BACKING + 1), "--pages", NR_PAGES)
         self.assertIn("destination", self.run_ctl(*back, status=1)[1])
         self.run_ctl(*back, "--force")

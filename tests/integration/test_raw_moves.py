@@ -161,6 +161,61 @@ class Moves(MoveTest):
         self.assert_contents(self.moved(range(NR_PAGES)), self.domain)
 
 
+class Maps(MoveTest):
+    """Where pages are that were to be moved is told exactly, however many runs of them there are."""
+
+    def expected(self, source, nr_pages):
+        """A run for each page."""
+        populated = self.domain.pages()
+        runs = []
+        for page in range(nr_pages):
+            at_source, at_destination = source + page in populated, HOLE + page in populated
+            if at_source and at_destination:
+                runs.append((page, 1, pb.CONTESTED, HOLE + page))
+            elif at_destination:
+                runs.append((page, 1, pb.AT_VRAM, HOLE + page))
+            elif at_source:
+                runs.append((page, 1, pb.AT_BACKING, source + page))
+            else:
+                runs.append((page, 1, pb.MISSING, 0))
+        return runs
+
+    def test_more_runs_than_a_reply_has(self):
+        source, nr_pages = 0x300, 1280
+        for page in range(0, nr_pages, 2):
+            self.move(source + page, HOLE + page, 1)
+        self.assertEqual(self.asker.map_ram(1, source, HOLE, nr_pages), self.expected(source, nr_pages))
+        self.assert_nothing_is_left()
+
+    def test_missing_and_contested(self):
+        self.move(SOURCE, HOLE, 1)
+        self.move(SOURCE + 1, HOLE + 0x1000, 1)
+        self.move(SOURCE + 0x200, HOLE + 2, 1)
+        self.assertEqual(self.asker.map_ram(1, SOURCE, HOLE, 4), self.expected(SOURCE, 4))
+
+    def test_of_another_domain(self):
+        self.refused(pb.NO_DOMAIN, errno.ESRCH, self.asker.map_ram, 9, SOURCE, HOLE, 4)
+        self.add_domain(2)
+        if os.geteuid() == 0:
+            self.asker.bind(1)
+            self.refused(pb.PERMISSION_DENIED, errno.EPERM, self.asker.map_ram, 2, SOURCE, HOLE, 4)
+        self.asker.map_ram(1, SOURCE, HOLE, 4)
+
+    def test_workers_die_while_it_is_asked(self):
+        """Another one answers; or the domain is gone."""
+        self.host.fault("map", 1, 3, "kill", "after")
+        self.assertEqual(self.asker.map_ram(1, SOURCE, HOLE, 600), [(0, 600, pb.AT_BACKING, SOURCE)])
+        self.daemon.await_no_worker(1)
+        self.host.fault("map", 1, 3, "delay", 500000)
+        request = pb.MapRam(domid=1, source_gfn=SOURCE, destination_gfn=HOLE, nr_pages=600)
+        serial = self.asker.start("map_ram", request)
+        self.daemon.await_worker(1)
+        self.domain.destroy()
+        reply, _ = self.asker.finish(serial)
+        self.assertEqual((reply.status, reply.os_error), (pb.NO_DOMAIN, errno.ESRCH), reply.message)
+        self.assertEqual(self.asker.domains(), [])
+
+
 class Trouble(MoveTest):
     def test_it_is_moved_back(self):
         for error in ("EINVAL", "EACCES", "EXDEV", "EPERM", "ENOMEM", "ENXIO", "EBUSY"):
@@ -182,6 +237,10 @@ class Trouble(MoveTest):
         for word in ("0 to 9 are at the destination", f"of {NR_PAGES} pages"):
             self.assertIn(word, message)
         self.assert_contents(self.moved(range(10)), self.domain)
+        self.assertEqual(
+            self.asker.map_ram(1, SOURCE, HOLE, NR_PAGES),
+            [(0, 10, pb.AT_VRAM, HOLE), (10, NR_PAGES - 10, pb.AT_BACKING, SOURCE + 10)],
+        )
         self.assert_nothing_is_left()
         self.host.clear_faults()
         self.move(HOLE, SOURCE, 10)

@@ -433,6 +433,34 @@ static void test_move_ram(void **state)
 	}
 }
 
+static void test_map_ram(void **state)
+{
+	(void)state;
+	Xenvram__V1__MapRam map = XENVRAM__V1__MAP_RAM__INIT;
+	Request request = XENVRAM__V1__REQUEST__INIT;
+
+	request.serial = 1;
+	request.operation_case = XENVRAM__V1__REQUEST__OPERATION_MAP_RAM;
+	request.map_ram = &map;
+	map.domid = 7;
+	map.source_gfn = 0x100;
+	map.destination_gfn = 0x200;
+	map.nr_pages = 0x100;
+	assert_accepted(&request);
+	map.first_page = 0xff;
+	assert_accepted(&request);
+	map.first_page = 0x100;
+	assert_refused(&request, ERANGE, "first_page");
+	map.first_page = 0;
+	map.nr_pages = 0x101;
+	assert_refused(&request, EINVAL, "overlap");
+	map.nr_pages = 0;
+	assert_refused(&request, EINVAL, "nr_pages");
+	map.nr_pages = 1;
+	map.destination_gfn = MAX_GFN;
+	assert_refused(&request, EINVAL, "destination_gfn");
+}
+
 static void test_track_dirty(void **state)
 {
 	(void)state;
@@ -592,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_listing),
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_move_ram),
+		cmocka_unit_test(test_map_ram),
 		cmocka_unit_test(test_track_dirty),
 		cmocka_unit_test(test_client_name),
 		cmocka_unit_test(test_versions),

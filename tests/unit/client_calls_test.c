@@ -239,6 +239,12 @@ static void reply_map(struct fake_daemon *daemon, const uint64_t *first, unsigne
 	fake_daemon_reply(daemon, &reply, NULL, 0);
 }
 
+static bool is_right_map_ram(const Xenvram__V1__MapRam *map)
+{
+	return map->domid == 3 && map->source_gfn == 0x400 && map->destination_gfn == 0xe0000 &&
+	       map->nr_pages == 70 && map->first_page == 40;
+}
+
 static void script_map(struct fake_daemon *daemon, void *data)
 {
 	static const uint64_t first[] = {0, 20};
@@ -247,7 +253,9 @@ static void script_map(struct fake_daemon *daemon, void *data)
 	fake_daemon_next(daemon);
 	reply_map(daemon, first, 2, 40);
 	const Xenvram__V1__Request *request = fake_daemon_next(daemon);
-	if (request && request->map_region->first_page == 40)
+	if (request && (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_MAP_RAM
+				       ? is_right_map_ram(request->map_ram)
+				       : request->map_region->first_page == 40))
 		reply_map(daemon, script->first, 2, script->next_page);
 }
 
@@ -276,6 +284,11 @@ static void pages_are_mapped(void **state)
 	struct xenvram *conn = fake_daemon_connect(&peer, script_map, &script);
 	assert_int_equal(xenvram_map_region(conn, 7, count_run, &script), 0);
 	assert_int_equal(script.n_seen, 4);
+	fake_daemon_disconnect(&peer, conn);
+
+	conn = fake_daemon_connect(&peer, script_map, &script);
+	assert_int_equal(xenvram_map_ram(conn, 3, 0x400, 0xe0000, 70, count_run, &script), 0);
+	assert_int_equal(script.n_seen, 8);
 	fake_daemon_disconnect(&peer, conn);
 
 	conn = fake_daemon_connect(&peer, script_map, &script);
