@@ -29,7 +29,8 @@ PAGE_ERRORS = ("ENOENT", "ENOMEM")
 FIRST_CALLS = 5
 
 HEADSTART_S = 0.03
-LATER_STEPS_S = 0.01  # what a role does after the answer is done by then
+LATER_STEPS_S = 0.05  # what a role does after the answer is done by then
+LATEST_STEP_S = 1  # by then also where the machine is busy with something else
 
 
 class Fault:
@@ -164,7 +165,7 @@ class Held(Attempt):
         deadline = None
         while not steps.held():
             if deadline is None and self.has_reply():
-                deadline = time.monotonic() + LATER_STEPS_S
+                deadline = time.monotonic() + LATEST_STEP_S
             if deadline and time.monotonic() > deadline:
                 steps.disarm()
                 return False
