@@ -121,8 +121,7 @@ const char *xenvram_warning(const struct xenvram *conn)
 	return conn->warning;
 }
 
-/* Made for who wants them: packets cost more on a socket that is polled. What waits already is seen at once.
- */
+/* Made for who wants them, as packets cost more on a socket that is polled. What waits is seen at once. */
 static int open_poll_fds(struct xenvram *conn)
 {
 	struct epoll_event readable = {.events = EPOLLIN};

@@ -32,7 +32,8 @@
  * Errors of every call that talks to the service, besides its own:
  *   EAGAIN      a part of the service was restarted while the call waited; it may or may not have been
  *               carried out. List the regions, then ask again. The connection and all views go on. Snapshots
- *               are asked for again by themselves.
+ *               are asked for again by themselves. Or the domain's worker process has more to do than it may:
+ *               ask again later.
  *   ETIMEDOUT   no answer within xenvram_set_timeout_ms(); it may or may not have been carried out, or
  *               still be. The connection can be used on.
  *   ECONNRESET  the service closed the connection. Later calls fail with ENOTCONN.
@@ -40,6 +41,8 @@
  *               fail with ENOTCONN.
  *   ENOTCONN    not connected, or not any more. Free the connection and make a new one.
  *   EPERM       the service does not let this user, or this connection, do that.
+ *   EDQUOT      this domain's device models have asked for more than they may, a second, of what pauses the
+ *               guest; the reason says when there is room.
  *   ENOMEM      here or there.
  * No other errno is made up: what the service reports is the errno that it found, often the hypervisor's.
  *
@@ -369,6 +372,7 @@ struct xenvram_snapshot {
  * has every page dirty.
  *   EINVAL  cookie 0, or a flag that is none
  *   ENOENT  no such region
+ *   EBUSY   it is being created or destroyed
  *   ERANGE  there are more than bitmap_pages pages
  */
 int xenvram_snapshot(struct xenvram *conn, uint64_t cookie, uint64_t since, uint32_t flags, uint64_t *bitmap,

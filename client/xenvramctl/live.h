@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What shows frame after frame, on a terminal in place, else one below the other, until it is asked to end.
- */
+/* What shows frame after frame, on a terminal in place, else one below the other, until told to end. */
 #ifndef XENVRAM_CTL_LIVE_H
 #define XENVRAM_CTL_LIVE_H
 
@@ -46,8 +45,7 @@ uint64_t live_now_ns(void);
 /* All of the command line: options, and so many operands, which it returns. */
 char **live_parse(struct live *live, int argc, char **argv, int n_operands, uint32_t screen_interval_ms);
 
-/* Frames from live_now_ns() on, the first after an interval. The connection stands. Returns the exit status.
- */
+/* Frames from live_now_ns() on, the first after an interval. The connection stands. The exit status. */
 int live_run(struct live *live);
 
 /* For show(): a line of the frame. A frame on screen needs live_begin_frame() and live_end_frame(). */

@@ -14,8 +14,7 @@
 int gate_check(struct broker *broker, const struct connection *connection,
 	const Xenvram__V1__Request *request, const struct frame *frame, bool pauses, struct failure *failure);
 
-/* May a domain's device models have its guest paused once more now? Administrators may. 0, or -1 with LIMIT.
- */
+/* May a domain's device models pause its guest once more now? Administrators may. 0, or -1 with LIMIT. */
 int gate_check_pause(struct broker *broker, const struct connection *connection, struct failure *failure);
 
 #endif

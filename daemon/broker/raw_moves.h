@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Moves outside of regions (moves.h): asked for, written to the journal, and their steps given to the worker.
- */
+/* Moves outside of regions (moves.h): asked for, written to the journal, given to the worker step by step. */
 #ifndef XENVRAM_BROKER_RAW_MOVES_H
 #define XENVRAM_BROKER_RAW_MOVES_H
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Creating a region of 16 MiB, against the calls that a device model makes itself where there is no service.
- */
+/* Creating a region of 16 MiB, against the calls that a device model makes where there is no service. */
 #include <err.h>
 
 #include "direct.h"

@@ -39,8 +39,7 @@ struct method {
 	const struct bus *between;
 };
 
-/* From peer to peer, without a bus between, unauthenticated; or by a bus, as clients of a system service do.
- */
+/* From peer to peer, without a bus, unauthenticated; or by a bus, as clients of a system service do. */
 void method_init_direct(struct method *method, size_t bitmap_bytes);
 void method_init_by_bus(struct method *method, size_t bitmap_bytes, const struct bus *between);
 void method_deinit(struct method *method);

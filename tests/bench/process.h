@@ -16,8 +16,7 @@ uint64_t process_switches(pid_t pid);
 /* Its own memory: what no other process has mapped, region logs and the simulated host's memory aside. */
 uint64_t process_private_bytes(pid_t pid);
 
-/* Stores the children's pids that are called `name`; NULL: all. Returns their number, which is at most `max`.
- */
+/* Stores the pids of children that are called `name`; NULL: all. Returns their number, at most `max`. */
 size_t process_children(pid_t parent, const char *name, pid_t *pids, size_t max);
 
 /* Runs `run` in a child, which ends with the caller. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The groups of rows. Each leaves the guest's memory, pins and tracking as it found them, but for lost pages.
- */
+/* The groups of rows. Each leaves the guest's memory, pins and tracking as they were, but for lost pages. */
 #ifndef XENVRAM_TESTS_ROWS_H
 #define XENVRAM_TESTS_ROWS_H
 

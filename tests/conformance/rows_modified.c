@@ -6,8 +6,7 @@ static int modified(struct world *world, uint32_t domid, uint64_t first, uint32_
 	return xendevicemodel_modified_memory(world->dm, domid, first, nr);
 }
 
-/* Without a migration that listens, it has no effect to be seen; that it is accepted is all there is to say.
- */
+/* Without a migration that listens, it has no effect to be seen; that it is accepted is all. */
 void rows_modified(struct world *world)
 {
 	row_call("a page", "ok", modified(world, world->guest, 0x1800, 1));

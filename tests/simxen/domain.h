@@ -71,8 +71,7 @@ struct domain *domain_find_slot(struct host *host, uint32_t slot);
 void domain_unlock(struct domain *domain);
 uint16_t domain_slot(const struct host *host, const struct domain *domain);
 
-/* With its RAM and its xenstore nodes. 0, -EEXIST (also while a dead one lingers), or another negative errno.
- */
+/* With its RAM and xenstore nodes. 0, -EEXIST (also while a dead one lingers), or another negative errno. */
 int domain_create(struct host *host, const struct domain_spec *spec);
 
 /* From first ESRCH to @releaseDomain. 0, or -ESRCH. */

@@ -30,8 +30,7 @@ struct foreign_maps {
 	struct map_run runs[MAX_MAP_RUNS];
 };
 
-/* Makes the host handle a client, for as long as its descriptor, or a mapping of it, exists. 0, or -EMFILE.
- */
+/* Makes the host handle a client while its descriptor, or a mapping of it, exists. 0, or -EMFILE. */
 int foreign_map_register(struct host *host);
 void foreign_map_unregister(struct host *host);
 

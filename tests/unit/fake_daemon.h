@@ -36,8 +36,7 @@ void fake_daemon_disconnect(struct fake_daemon *daemon, struct xenvram *conn);
 /* Waits for the next request; it is kept in daemon->request. NULL when the client is gone. */
 const Xenvram__V1__Request *fake_daemon_next(struct fake_daemon *daemon);
 
-/* Answers the request read last, unless the reply has a serial: OK without a result, this reply, a failure.
- */
+/* Answer the request read last, unless the reply has a serial: OK without result, this reply, a failure. */
 void fake_daemon_ok(struct fake_daemon *daemon);
 void fake_daemon_reply(
 	struct fake_daemon *daemon, Xenvram__V1__Reply *reply, const int *fds, unsigned int n_fds);

@@ -28,8 +28,7 @@ struct region_bench {
 int region_bench_open(void **state);
 int region_bench_close(void **state);
 
-/* A poll, at the bench's time, of these pages from VRAM on, and its description; all dirty without a bitmap.
- */
+/* A poll, at the bench's time, of these pages from VRAM on, and what it says; all dirty without a bitmap. */
 void region_bench_poll(struct region_bench *b, struct extent pages, const unsigned long *bitmap);
 /* The same for a hull of gfns. */
 void region_bench_poll_gfns(struct region_bench *b, struct extent gfns, const unsigned long *bitmap);

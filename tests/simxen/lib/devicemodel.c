@@ -54,8 +54,7 @@ static int check_buffer(const struct host *host, const void *buffer, size_t byte
 	return 0;
 }
 
-/* Everything before the operation itself: the call, counted, and its target, locked. 0, or a negative errno.
- */
+/* Everything before the operation itself: the call counted, its target locked. 0, or a negative errno. */
 static int enter(xendevicemodel_handle *dmod, enum call_kind kind, domid_t domid, struct call *ret_call,
 	struct domain **ret_domain)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the handles of all stand-ins have in common: the open host, and the one domid they may be confined to.
- */
+/* What the handles of all stand-ins have in common: the open host, and the domid they may be confined to. */
 #ifndef XENVRAM_SIMXEN_HANDLE_H
 #define XENVRAM_SIMXEN_HANDLE_H
 
