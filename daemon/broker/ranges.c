@@ -86,7 +86,6 @@ void ranges_track(struct broker *broker, struct connection *connection, const st
 		return;
 	}
 	regions_poll(region, asker, (struct extent){0, record.nr_pages}, request->since);
-	regions_advance(region);
 }
 
 unsigned int ranges_count(const struct broker *broker, uint64_t connection)

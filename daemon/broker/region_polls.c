@@ -51,6 +51,7 @@ void regions_poll(struct region *region, const struct asker *asker, struct exten
 	governor_wake(region->domain->broker);
 	domain_want_worker(region->domain);
 	regions_send_poll(region);
+	regions_advance(region);
 }
 
 void regions_forget_connection(struct broker *broker, uint64_t connection)

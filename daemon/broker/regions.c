@@ -204,6 +204,20 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 
 /* ---- what the supervisor tells ---- */
 
+/* What it takes to serve the region cannot be had: whoever waits is told. */
+static void give_up(struct broker *broker, struct region *region, const struct failure *failure)
+{
+	regions_answer_polls(broker, region, failure);
+	if (region->task.stage == TASK_IDLE) {
+		log_error("region 0x%" PRIx64 " cannot be served: %s", region->record.cookie, failure->text);
+		return;
+	}
+	task_give_up(&region->task, &region->record, failure);
+	if (region->record.state != XENVRAM__V1__REGION_STATE__GONE)
+		regions_journal(broker, region);
+	regions_end_task(broker, region);
+}
+
 void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
 {
 	_cleanup_close_ int log_fd = fd;
@@ -240,11 +254,12 @@ void regions_log_failed(struct broker *broker, uint64_t cookie, const Xenvram__I
 	if (!region)
 		return;
 	region->log_requested = false;
-	if (region->record.state != XENVRAM__V1__REGION_STATE__CREATING && !region->record.tracked_only)
-		return; /* of an earlier broker; asked for again with the next worker */
 	failure_set(&failure, packed->status, packed->os_error,
 		"no log for %" PRIu64 " pages can be made: %s", region->record.nr_pages, packed->message);
-	fail_and_remove(broker, region, &failure);
+	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING || region->record.tracked_only)
+		fail_and_remove(broker, region, &failure);
+	else
+		give_up(broker, region, &failure); /* until somebody asks for something again */
 }
 
 /* Regions of a domain that is no more, whose domid another one has now. */
@@ -294,16 +309,7 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 			fail_and_remove(broker, region, &failure);
 			continue;
 		}
-		regions_answer_polls(broker, region, &failure);
-		if (region->task.stage == TASK_IDLE) {
-			log_error("region 0x%" PRIx64 " cannot be served: %s", region->record.cookie,
-				failure.text);
-			continue;
-		}
-		task_give_up(&region->task, &region->record, &failure);
-		if (region->record.state != XENVRAM__V1__REGION_STATE__GONE)
-			regions_journal(broker, region);
-		regions_end_task(broker, region);
+		give_up(broker, region, &failure);
 	}
 	raw_pins_open_failed(broker, domid, &failure);
 	raw_moves_open_failed(broker, domid, &failure);

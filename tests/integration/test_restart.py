@@ -109,6 +109,32 @@ class Restart(SimTest):
         self.assert_contents(before, domain)
         self.assertEqual(len(domain.contents()), len(self.before))
 
+    def test_no_log_can_be_made(self):
+        """Whoever asks is told so, and not left waiting; with another daemon all is well again."""
+        cookie = self.asker.create(1, VRAM + 0x1000, BACKING + 0x80, 256).cookie
+        before, contents = list(self.daemon.command), self.domain.contents()
+        self.stop()
+        # No file can grow beyond a few kilobytes: a region log has more.
+        self.daemon.command = ["sh", "-c", "trap '' XFSZ; ulimit -f 12; exec \"$@\"", "sh", *before]
+        self.daemon.log_path += ".limited"
+        self.daemon.start()
+        self.asker = self.client()
+        for attempt in (
+            lambda: self.asker.snapshot(cookie, sync=True),
+            lambda: self.asker.destroy(cookie),
+            lambda: self.asker.move(cookie, VRAM + 0x2000),
+            lambda: self.asker.destroy(cookie, first_page=0, nr_pages=10),
+        ):
+            message = self.refused(pb.INTERNAL, errno.EFBIG, attempt)
+            self.assertIn("log", message)
+            self.assertEqual(self.asker.region(cookie).state, pb.ACTIVE)
+        self.assert_contents(contents, self.domain)
+        self.stop()
+        self.daemon.command = before
+        self.daemon.start()
+        self.asker = self.client()
+        self.asker.destroy(cookie)
+
     # ---- the journal ----
 
     def journal(self):
