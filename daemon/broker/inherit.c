@@ -17,6 +17,7 @@
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
 
+/* What cannot be read is left for who can: guest pages may be where it alone says. */
 static void read_journal(struct broker *broker)
 {
 	for (unsigned int slot = 0; slot < broker->regions.n_slots; slot++) {
@@ -24,10 +25,10 @@ static void read_journal(struct broker *broker)
 		int n = journal_read(broker->journal_fd, slot, &record);
 		if (n > 0)
 			regions_inherit(broker, &record, slot);
-		else if (n < 0)
-			log_error("slot %u of the journal is passed over: %s", slot, strerror(errno));
-		if (n < 0 && errno == ENOTSUP)
-			region_table_reserve(&broker->regions, slot);
+		if (n >= 0)
+			continue;
+		log_error("slot %u of the journal is passed over: %s", slot, strerror(errno));
+		region_table_reserve(&broker->regions, slot);
 	}
 }
 
@@ -38,11 +39,10 @@ static void read_pins(struct broker *broker)
 		int n = pin_journal_read(broker->journal_fd, slot, &record);
 		if (n > 0)
 			raw_pins_inherit(broker, &record, slot);
-		else if (n < 0)
-			log_error(
-				"slot %u for pins of the journal is passed over: %s", slot, strerror(errno));
-		if (n < 0 && errno == ENOTSUP)
-			pins_reserve(&broker->pins, slot);
+		if (n >= 0)
+			continue;
+		log_error("slot %u for pins of the journal is passed over: %s", slot, strerror(errno));
+		pins_reserve(&broker->pins, slot);
 	}
 }
 
@@ -53,11 +53,10 @@ static void read_moves(struct broker *broker)
 		int n = move_journal_read(broker->journal_fd, slot, &record);
 		if (n > 0)
 			raw_moves_inherit(broker, &record, slot);
-		else if (n < 0)
-			log_error(
-				"slot %u for moves of the journal is passed over: %s", slot, strerror(errno));
-		if (n < 0 && errno == ENOTSUP)
-			moves_reserve(&broker->moves, slot);
+		if (n >= 0)
+			continue;
+		log_error("slot %u for moves of the journal is passed over: %s", slot, strerror(errno));
+		moves_reserve(&broker->moves, slot);
 	}
 }
 

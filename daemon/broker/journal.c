@@ -246,8 +246,12 @@ int journal_read_slot(int fd, unsigned int slot, uint8_t ret_bytes[JOURNAL_SLOT_
 	ssize_t n = pread(fd, bytes, sizeof(bytes), (off_t)slot * JOURNAL_SLOT_BYTES);
 	if (n < 0)
 		return -1;
-	if (n != JOURNAL_SLOT_BYTES)
+	if (n == 0)
 		return 0;
+	if (n != JOURNAL_SLOT_BYTES) {
+		errno = EBADMSG;
+		return -1;
+	}
 	memcpy(ret_bytes, bytes, sizeof(bytes));
 	return 1;
 }

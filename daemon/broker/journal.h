@@ -5,7 +5,8 @@
  * survive processes, not the machine: the regions themselves end with the host.
  *
  * A slot is JOURNAL_SLOT_BYTES long, little-endian: magic u32, version u16, length u16, then the
- * record. A slot with another magic is free; one of a version that this build does not know is left alone.
+ * record. A slot with another magic is free; one that cannot be read, above all of a version that this build
+ * does not know, is left alone.
  * Later versions append to the record of version 1.
  */
 #ifndef XENVRAM_BROKER_JOURNAL_H
@@ -24,7 +25,7 @@ void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLO
 
 /*
  * 1 with *ret_record; 0: the slot is free; -1 with errno: ENOTSUP a version that is not known, EBADMSG a
- * record that cannot be true. *ret_record is untouched then.
+ * record that cannot be true, or is cut off. *ret_record is untouched then.
  */
 int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record *ret_record);
 

@@ -75,7 +75,7 @@ struct region *moves_find_region(const struct region_table *regions, const struc
 
 /* Adds it in `slot`, or in a free one when slot is MAX_RAW_MOVES. NULL with errno: ENOMEM, EEXIST, ENOSPC. */
 struct move *moves_add(struct moves *moves, const struct move_record *record, unsigned int slot);
-/* The slot holds what this build does not know: no move is put there. */
+/* The slot holds what this build cannot read: no move is put there. */
 void moves_reserve(struct moves *moves, unsigned int slot);
 struct move *moves_find(const struct moves *moves, uint64_t id);
 void moves_remove(struct moves *moves, struct move *move);

@@ -71,7 +71,7 @@ int pins_admit_region(const struct pins *pins, const struct region_record *recor
 
 /* Adds it in `slot`, or in a free one when slot is MAX_RAW_PINS. NULL with errno: ENOMEM, EEXIST, ENOSPC. */
 struct pin *pins_add(struct pins *pins, const struct pin_record *record, unsigned int slot);
-/* The slot holds what this build does not know: no pin is put there. */
+/* The slot holds what this build cannot read: no pin is put there. */
 void pins_reserve(struct pins *pins, unsigned int slot);
 struct pin *pins_find(const struct pins *pins, uint64_t id);
 void pins_remove(struct pins *pins, struct pin *pin);

@@ -79,7 +79,7 @@ int region_table_admit_move(const struct region_table *table, const struct regio
  */
 struct region *region_table_add(
 	struct region_table *table, const struct region_record *record, unsigned int slot);
-/* The slot holds what this build does not know: no region is put there. */
+/* The slot holds what this build cannot read: no region is put there. */
 void region_table_reserve(struct region_table *table, unsigned int slot);
 struct region *region_table_find(const struct region_table *table, uint64_t cookie);
 /* Unlinks and frees it; its subscriptions must be gone. */

@@ -100,7 +100,10 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	struct region *region = region_table_add(&broker->regions, &record, broker->regions.n_slots);
 	struct domain *domain = region ? domain_get(broker, record.domid, record.uuid) : NULL;
 	if (!domain) {
-		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
+		bool full = !region && errno == ENOSPC;
+		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, full ? ENOSPC : ENOMEM,
+			full ? "the journal has no slot left: what this build cannot read has taken some"
+			     : "out of memory");
 		asker_fail(broker, asker, &failure);
 		if (region)
 			region_table_remove(&broker->regions, region);

@@ -13,7 +13,7 @@ from harness import SimTest
 from waiting import PATIENCE_S, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
-SLOT_BYTES = 256
+SLOT_BYTES, MAX_REGIONS = 256, 1024
 SLOT_HEAD = struct.Struct("<IHH")  # magic, version, length
 
 
@@ -167,6 +167,40 @@ class Restart(SimTest):
         self.asker = self.client()
         self.assertEqual(sorted(r.cookie for r in self.asker.regions()), sorted([self.cookie, cookies[1]]))
         self.assert_region_is_good()
+
+    def test_a_damaged_record_is_not_written_over(self):
+        """Somebody who can read it may still find out where the pages are."""
+        good = self.slot(0)
+        self.stop()
+        damaged = good[:16] + b"\xff" * 8 + good[24:]
+        self.slot(0, damaged)
+        self.daemon.start()
+        self.asker = self.client()
+        self.assertEqual(self.asker.regions(), [])
+        other = self.asker.create(1, VRAM + 0x1000, BACKING + 0x100, 10).cookie
+        self.assertEqual(self.slot(0), damaged)
+        self.stop()
+        self.slot(0, good)
+        self.daemon.start()
+        self.asker = self.client()
+        self.assertEqual(sorted(r.cookie for r in self.asker.regions()), sorted([self.cookie, other]))
+        self.assert_region_is_good()
+
+    def test_no_slot_is_left(self):
+        """What takes them all is said, and nothing begun."""
+        self.stop()
+        magic, version, length = SLOT_HEAD.unpack_from(self.slot(0))
+        for i in range(MAX_REGIONS):
+            self.slot(i, SLOT_HEAD.pack(magic, version + 1, length).ljust(SLOT_BYTES, b"f"))
+        self.daemon.start()
+        self.asker = self.client()
+        domain = self.add_domain(2)
+        before = domain.contents()
+        for _ in range(3):
+            message = self.refused(pb.INTERNAL, errno.ENOSPC, self.asker.create, 2, VRAM, BACKING, NR_PAGES)
+            self.assertIn("journal", message)
+        self.assert_contents(before, domain)
+        self.assertEqual(self.asker.domains(), [])
 
     def test_a_damaged_record_is_passed_over(self):
         other = self.asker.create(1, VRAM + 0x1000, BACKING + 0x100, 10).cookie
