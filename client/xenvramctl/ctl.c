@@ -38,6 +38,16 @@ void ctl_usage_error(const struct ctl *ctl, const char *format, ...)
 	exit(EXIT_USAGE);
 }
 
+void ctl_bad_option(const struct ctl *ctl, char **argv, int option)
+{
+	if (option == ':')
+		ctl_usage_error(ctl, "%s needs an argument", argv[optind - 1]);
+	/* Of letters in a row the first is looked at, and the word not yet behind. */
+	if (optopt > 0 && optopt < OPTION_SOCKET)
+		ctl_usage_error(ctl, "-%c is not understood", optopt);
+	ctl_usage_error(ctl, "%s is not understood", argv[optind - 1]);
+}
+
 static _Noreturn void print_help(const struct command *command)
 {
 	printf("Usage: xenvramctl %s%s%s [OPTION]...\n\n%s\n\n%s"
@@ -63,9 +73,8 @@ int ctl_next_option(struct ctl *ctl, int argc, char **argv, const struct option 
 		case OPTION_HELP:
 			print_help(ctl->command);
 		case ':':
-			ctl_usage_error(ctl, "%s needs an argument", argv[optind - 1]);
 		case '?':
-			ctl_usage_error(ctl, "%s is not understood", argv[optind - 1]);
+			ctl_bad_option(ctl, argv, option);
 		default:
 			return option;
 		}

@@ -46,6 +46,9 @@ enum {
 /* The next of a subcommand's own options, or -1. Ends the program on --help and on what is not understood. */
 int ctl_next_option(struct ctl *ctl, int argc, char **argv, const struct option *options);
 
+/* A usage error that names the option for which getopt_long returned ':' or '?'. */
+_Noreturn void ctl_bad_option(const struct ctl *ctl, char **argv, int option);
+
 /* After the options: exactly n operands are left. Returns them. */
 char **ctl_operands(struct ctl *ctl, int argc, char **argv, int n);
 

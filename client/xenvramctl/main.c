@@ -135,10 +135,8 @@ static void parse_global_options(struct ctl *ctl, int argc, char **argv)
 		case OPTION_VERSION:
 			puts("xenvramctl " XENVRAM_VERSION);
 			exit(EXIT_SUCCESS);
-		case ':':
-			ctl_usage_error(ctl, "%s needs an argument", argv[optind - 1]);
 		default:
-			ctl_usage_error(ctl, "%s is not understood", argv[optind - 1]);
+			ctl_bad_option(ctl, argv, option);
 		}
 	}
 }

@@ -193,6 +193,16 @@ class Ctl(SimTest):
                 out, err = self.run_ctl(*arguments, status=2)
                 self.assertEqual(out, "")
                 self.assertIn("--help", err)
+        for arguments, named in (
+            (("regions", "-xy"), "-x"),
+            (("map", "-1"), "-1"),
+            (("-x", "regions"), "-x"),
+            (("regions", "--nonsense"), "--nonsense"),
+            (("regions", "--json=x"), "--json=x"),
+            (("--jso=x", "regions"), "--jso=x"),
+        ):
+            with self.subTest(arguments):
+                self.assertIn(f" {named} is not understood", self.run_ctl(*arguments, status=2)[1])
 
     def test_a_refused_connection_says_why(self):
         held = [self.connection() for _ in range(256)]
