@@ -37,7 +37,7 @@ static void serve(struct broker *broker)
 
 int broker_main(const struct role_options *options)
 {
-	struct broker broker = {.journal_fd = -1, .exit_status = ROLE_CANNOT_RUN};
+	struct broker broker = {.journal_fd = -1, .governor.timer_fd = -1, .exit_status = ROLE_CANNOT_RUN};
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* of a terminal, as SIGHUP: the supervisor decides */

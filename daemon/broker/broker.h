@@ -50,7 +50,9 @@ struct domain {
 /* ---- the poll budget: governor.c ---- */
 
 struct governor {
-	struct event *timer;
+	int timer_fd;
+	struct event *timer; /* on it */
+	bool ticking;
 	uint32_t budget_ppm; /* of one CPU's time, all domains together */
 	uint32_t share_ppm;  /* of any one domain */
 	uint32_t used_ppm;   /* lately, all domains together */

@@ -9,7 +9,7 @@
 
 #include "daemon/broker/broker.h"
 
-/* Before the first worker comes. 0, or -1 with ENOMEM. */
+/* Before the first worker comes. 0, or -1 with errno. */
 int governor_init(struct broker *broker);
 void governor_deinit(struct broker *broker);
 

@@ -60,6 +60,8 @@ static const int broker_calls[] = {
 	SCMP_SYS(pipe2),
 	SCMP_SYS(pread64),
 	SCMP_SYS(pwrite64),
+	SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime),
 };
 
 static const int worker_calls[] = {
