@@ -7,23 +7,33 @@
 #include "client/libxenvram/call.h"
 #include "client/libxenvram/snapshot.h"
 
+static uint64_t get_word(const uint8_t *bytes, size_t n_bytes)
+{
+	uint64_t word = 0;
+	memcpy(&word, bytes, n_bytes);
+	return le64toh(word);
+}
+
 /*
  * Page i is bit i % 8 of byte i / 8 on the wire, so 64 pages are a little-endian word. Bits beyond the pages
  * are not to be trusted. Returns the number of dirty pages.
  */
 static uint64_t copy_bitmap(uint64_t *bitmap, const uint8_t *bytes, uint64_t nr_pages)
 {
+	uint64_t n_words = nr_pages / 64;
+	uint64_t rest = nr_pages % 64;
 	uint64_t dirty_pages = 0;
 
-	for (uint64_t first = 0; first < nr_pages; first += 64) {
-		uint64_t n = nr_pages - first < 64 ? nr_pages - first : 64;
-		uint64_t word = 0;
-		memcpy(&word, bytes + first / 8, (n + 7) / 8);
-		word = le64toh(word);
-		if (n < 64)
-			word &= (1ull << n) - 1;
-		bitmap[first / 64] = word;
-		dirty_pages += __builtin_popcountll(word);
+	for (uint64_t i = 0; i < n_words; i++) {
+		bitmap[i] = get_word(bytes + i * sizeof(*bitmap), sizeof(*bitmap));
+		/* Most are not, and counting is a call where the processor need not have an instruction for it. */
+		if (bitmap[i] != 0)
+			dirty_pages += __builtin_popcountll(bitmap[i]);
+	}
+	if (rest > 0) {
+		uint64_t word = get_word(bytes + n_words * sizeof(*bitmap), (rest + 7) / 8);
+		bitmap[n_words] = word & ((1ull << rest) - 1);
+		dirty_pages += __builtin_popcountll(bitmap[n_words]);
 	}
 	return dirty_pages;
 }
