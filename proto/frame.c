@@ -71,7 +71,7 @@ static void collect_control(struct frame *frame, struct msghdr *header)
 	}
 }
 
-static int receive(int socket, struct frame *frame, int flags)
+static int receive(int socket, struct frame *frame)
 {
 	union {
 		struct cmsghdr align;
@@ -87,7 +87,7 @@ static int receive(int socket, struct frame *frame, int flags)
 	ssize_t n;
 
 	frame->n_fds = 0;
-	n = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
+	n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -1;
 
@@ -106,14 +106,24 @@ int frame_recv(int socket, struct frame *frame)
 {
 	int result;
 	do {
-		result = receive(socket, frame, MSG_DONTWAIT);
+		result = receive(socket, frame);
 	} while (result < 0 && errno == EINTR);
 	return result;
 }
 
 int frame_recv_wait(int socket, struct frame *frame)
 {
-	return receive(socket, frame, 0);
+	frame->n_fds = 0;
+	frame->has_sender = false;
+	ssize_t n = recv(socket, frame->bytes, sizeof(frame->bytes), MSG_TRUNC);
+	if (n < 0)
+		return -1;
+	if ((size_t)n > sizeof(frame->bytes)) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	frame->n_bytes = n;
+	return n > 0;
 }
 
 static ssize_t send_packet(int socket, const void *bytes, size_t n_bytes, const int *fds, unsigned int n_fds)

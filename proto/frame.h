@@ -32,7 +32,10 @@ struct frame {
  */
 int frame_recv(int socket, struct frame *frame);
 
-/* The same, but waits, for as long as the socket's own mode and timeout say. Also -1 with EINTR. */
+/*
+ * Reads one packet, whose descriptors and sender are left out, and waits for it as long as the socket's own mode
+ * and timeout say. As frame_recv, without EBADMSG, but -1 also with EINTR.
+ */
 int frame_recv_wait(int socket, struct frame *frame);
 
 /* Takes descriptor i out of the frame, which the caller then owns; -1 if there is none. */

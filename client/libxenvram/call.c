@@ -83,13 +83,18 @@ static bool is_repeatable(const Xenvram__V1__Request *request)
 	return request->operation_case == XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT;
 }
 
+static bool brings_descriptors(const Xenvram__V1__Request *request)
+{
+	return request->operation_case == XENVRAM__V1__REQUEST__OPERATION_SUBSCRIBE;
+}
+
 static int ask(struct xenvram *conn, Xenvram__V1__Request *request, uint64_t deadline_ns, bool again)
 {
 	request->serial = ++conn->last_serial;
 	conn->awaited_serial = request->serial;
 	int result = send_request(conn, request, deadline_ns);
 	/* The socket's own timeout is counted anew for each packet: only the first wait is left to it. */
-	if (result == 0 && !again)
+	if (result == 0 && !again && !brings_descriptors(request))
 		result = receive_one(conn);
 	if (result >= 0)
 		result = await_reply(conn, deadline_ns);

@@ -189,6 +189,35 @@ static void test_empty_packet(void **state)
 	assert_int_equal(count_open_fds(), link->n_open);
 }
 
+static void test_waiting_takes_bytes_alone(void **state)
+{
+	struct link *link = *state;
+	static const struct timeval soon = {.tv_usec = 1000};
+	const int fds[2] = {link->theirs, link->theirs};
+
+	frame.n_fds = 1;
+	frame.has_sender = true;
+	assert_int_equal(frame_send(link->theirs, "one", 3, fds, 2), 0);
+	assert_int_equal(frame_recv_wait(link->ours, &frame), 1);
+	assert_int_equal(frame.n_bytes, 3);
+	assert_memory_equal(frame.bytes, "one", 3);
+	assert_int_equal(frame.n_fds, 0);
+	assert_false(frame.has_sender);
+	assert_int_equal(count_open_fds(), link->n_open);
+
+	raw_packet_send(link->theirs, MAX_MESSAGE_BYTES, 0);
+	assert_int_equal(frame_recv_wait(link->ours, &frame), 1);
+	assert_int_equal(frame.n_bytes, MAX_MESSAGE_BYTES);
+	raw_packet_send(link->theirs, MAX_MESSAGE_BYTES + 1, 2);
+	assert_fails(frame_recv_wait(link->ours, &frame), EMSGSIZE);
+
+	assert_int_equal(setsockopt(link->ours, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)), 0);
+	assert_fails(frame_recv_wait(link->ours, &frame), EAGAIN);
+	close(link->theirs);
+	link->theirs = -1;
+	assert_int_equal(frame_recv_wait(link->ours, &frame), 0);
+}
+
 static void test_full_socket(void **state)
 {
 	struct link *link = *state;
@@ -348,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_truncated_packet, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_too_many_descriptors, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_empty_packet, open_link, close_link),
+		cmocka_unit_test_setup_teardown(test_waiting_takes_bytes_alone, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_full_socket, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_message, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_message_too_large, open_link, close_link),
