@@ -35,18 +35,23 @@ static void tell_all(struct broker *broker)
 	}
 }
 
-/* What the region's polls cost since it was looked at last. Its log may be a new one since. */
+/* What the region's polls have cost since it was looked at last. */
 static void look(struct region *region, uint64_t *ret_polls, uint64_t *ret_poll_ns)
 {
 	const struct region_log_header *header = region->log.header;
 	uint64_t polls = header ? __atomic_load_n(&header->polls, __ATOMIC_RELAXED) : 0;
 	uint64_t poll_ns = header ? __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED) : 0;
-	bool older = polls < region->seen_polls || poll_ns < region->seen_poll_ns;
 
-	*ret_polls = older ? 0 : polls - region->seen_polls;
-	*ret_poll_ns = older ? 0 : poll_ns - region->seen_poll_ns;
+	*ret_polls = polls - region->seen_polls;
+	*ret_poll_ns = poll_ns - region->seen_poll_ns;
 	region->seen_polls = polls;
 	region->seen_poll_ns = poll_ns;
+}
+
+void governor_meet_log(struct region *region)
+{
+	uint64_t ignored;
+	look(region, &ignored, &ignored);
 }
 
 /* One hypercall serves all regions of a domain, and is counted in each of them. */

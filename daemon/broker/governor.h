@@ -19,6 +19,9 @@ void governor_configure(struct broker *broker);
 /* The hypervisor is asked about a region: costs are to be watched. */
 void governor_wake(struct broker *broker);
 
+/* The region has a log: what stands there already was used before anybody looked. */
+void governor_meet_log(struct region *region);
+
 /* Tells a worker that has just come. */
 void governor_tell(const struct broker *broker, struct domain *domain);
 

@@ -8,6 +8,7 @@
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/governor.h"
 #include "daemon/broker/journal.h"
 #include "daemon/broker/policy.h"
 #include "daemon/broker/raw_maps.h"
@@ -241,6 +242,7 @@ void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
 		return;
 	}
 	region->log_fd = fd_steal(&log_fd);
+	governor_meet_log(region);
 	regions_advance(region);
 }
 

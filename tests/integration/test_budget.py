@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What polling may cost on the whole host, and who yields when it is too much."""
 
+import os
+import signal
 import threading
 import time
 
@@ -55,17 +57,18 @@ class Budget(SimTest):
     def budget(self):
         return self.asker.call("list_domains", pb.ListDomains()).list_domains.budget
 
+    def used_ns(self, *cookies):
+        """What polls of all domains have cost so far."""
+        self.stir(*cookies)
+        return sum(log.counters()["poll_ns"] for log in self.logs.values())
+
     def use(self, seconds, *cookies):
         """The share of a CPU that the polls of all domains take in this time."""
-
-        def poll_ns():
-            return sum(log.counters()["poll_ns"] for log in self.logs.values())
-
-        begun, before = time.monotonic(), poll_ns()
+        begun, before = time.monotonic(), self.used_ns()
         while time.monotonic() - begun < seconds:
             self.stir(*cookies)
             time.sleep(0.05)
-        return (poll_ns() - before) / 1e9 / (time.monotonic() - begun)
+        return (self.used_ns() - before) / 1e9 / (time.monotonic() - begun)
 
     def test_those_who_want_most_yield(self):
         cheap = self.follow(1)
@@ -116,6 +119,17 @@ class Budget(SimTest):
                 thread.join()
         # A third of 5 % is 8 polls of 2 ms a second.
         self.assertLess(polls, 11)
+
+    def test_a_new_broker_counts_only_what_it_sees(self):
+        cookies = [self.follow(domid, 1500, 50000) for domid in (1, 2)]
+        # In its first second that would be far more than they use.
+        wait_for(lambda: self.used_ns(*cookies) > 300e6, "polls cost something")
+        begun = self.daemon.log().count("serving")
+        os.kill(self.daemon.broker_pid(), signal.SIGKILL)
+        wait_for(lambda: self.daemon.log().count("serving") > begun, "there is another broker")
+        self.asker = self.client()
+        wait_for(lambda: 0 < self.budget().used_ppm, "use is measured")
+        self.assertLess(self.budget().used_ppm, 200000)
 
     def test_a_budget_for_all_leaves_everybody_alone(self):
         self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
