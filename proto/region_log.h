@@ -56,7 +56,7 @@ struct region_log_header {
 	uint64_t last_poll_ns;       /* CLOCK_MONOTONIC */
 	uint64_t period_ns;          /* that in effect */
 	uint64_t polls;              /* hypercalls that asked for this region's bits */
-	uint64_t poll_ns;            /* time spent in them */
+	uint64_t poll_ns;            /* time spent in them, and in publishing what they found */
 	uint64_t dirty_guest;        /* pages found dirty because the guest wrote them */
 	uint64_t dirty_forced;       /* pages marked because bits may have been lost, or cannot be had */
 	uint64_t untracked_pages;    /* always reported dirty: beyond what one hypercall can cover */

@@ -335,7 +335,7 @@ struct xenvram_domain {
 	uint32_t period_us;           /* that in effect */
 	enum xenvram_stretch stretch; /* why it is longer */
 	uint64_t polls;               /* of the hypervisor, since the oldest of its regions was created */
-	uint64_t poll_ns;             /* time spent in them */
+	uint64_t poll_ns;             /* time spent in them, and in publishing what they found */
 	uint64_t dirty_guest_pages;   /* summed over all regions and polls, as in struct xenvram_view_info */
 	uint64_t dirty_device_model_pages;
 	uint64_t dirty_forced_pages;
@@ -585,7 +585,7 @@ struct xenvram_view_info {
 	uint64_t period_ns;           /* that in effect */
 	enum xenvram_stretch stretch; /* why it is longer */
 	uint64_t polls;   /* of the hypervisor, since the region was created, for all readers together */
-	uint64_t poll_ns; /* time spent in them */
+	uint64_t poll_ns; /* time spent in them, and in publishing what they found */
 	uint64_t dirty_guest_pages; /* found dirty because the guest wrote them, summed over all polls */
 	uint64_t dirty_device_model_pages; /* said to be written by xenvram_mark_dirty() */
 	uint64_t dirty_forced_pages;       /* called dirty because what the guest wrote could not be told */

@@ -43,7 +43,7 @@ void log_writer_mark_all(struct log_writer *writer, uint64_t first, uint64_t n);
 /* Publishes the generation if a page was marked. Returns whether there is something new for readers. */
 bool log_writer_commit(struct log_writer *writer);
 
-/* Counts a poll that ended at now_ns (CLOCK_MONOTONIC) and whose hypercall took poll_ns. */
+/* Counts a poll that ended at now_ns (CLOCK_MONOTONIC) and took poll_ns. */
 void log_writer_count_poll(struct log_writer *writer, uint64_t now_ns, uint64_t poll_ns);
 
 /* Is any of the pages [first, first + n) in the generation that was committed last? */

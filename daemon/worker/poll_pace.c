@@ -21,7 +21,7 @@ static void stretch_for_others(struct poll_period *period, const struct poll_pac
 {
 	stretch(period, pace->cost_ns * PPM / pace->share_ppm, REGION_LOG_STRETCHED_BUDGET);
 	/* The guest runs at least as long as it was paused. */
-	stretch(period, 2 * pace->cost_ns, REGION_LOG_STRETCHED_GUEST);
+	stretch(period, 2 * pace->pause_ns, REGION_LOG_STRETCHED_GUEST);
 }
 
 struct poll_period poll_pace_period(const struct poll_pace *pace, uint64_t wanted_ns)
@@ -47,9 +47,11 @@ uint64_t poll_pace_due(const struct poll_pace *pace, uint64_t wanted_ns, bool as
 	return period.ns < UINT64_MAX ? pace->begun_ns + period.ns : UINT64_MAX;
 }
 
-void poll_pace_polled(struct poll_pace *pace, uint64_t begun_ns, uint64_t ended_ns, bool changed)
+void poll_pace_polled(
+	struct poll_pace *pace, uint64_t begun_ns, uint64_t answered_ns, uint64_t ended_ns, bool changed)
 {
 	pace->begun_ns = begun_ns;
+	pace->pause_ns = answered_ns - begun_ns;
 	pace->cost_ns = ended_ns - begun_ns;
 	if (changed)
 		poll_pace_stir(pace, ended_ns);

@@ -15,7 +15,8 @@
 struct poll_pace {
 	uint32_t share_ppm;   /* of one CPU's time that polls of this domain may take, from 1 */
 	uint64_t begun_ns;    /* the last poll; 0: there was none */
-	uint64_t cost_ns;     /* what its hypercall took */
+	uint64_t pause_ns;    /* what its hypercall took */
+	uint64_t cost_ns;     /* what all of it took */
 	uint64_t changed_ns;  /* when a change was last seen */
 	uint32_t idle_factor; /* by which the period is stretched because nothing changes, from 1 */
 };
@@ -36,8 +37,9 @@ struct poll_period poll_pace_period(const struct poll_pace *pace, uint64_t wante
  */
 uint64_t poll_pace_due(const struct poll_pace *pace, uint64_t wanted_ns, bool asked);
 
-/* A poll was made, and found a change or did not. */
-void poll_pace_polled(struct poll_pace *pace, uint64_t begun_ns, uint64_t ended_ns, bool changed);
+/* A poll was made, answered by the hypervisor, published, and found a change or did not. */
+void poll_pace_polled(
+	struct poll_pace *pace, uint64_t begun_ns, uint64_t answered_ns, uint64_t ended_ns, bool changed);
 
 /* Something happens without a poll's having found it: a reader came, a device model wrote. */
 void poll_pace_stir(struct poll_pace *pace, uint64_t now_ns);

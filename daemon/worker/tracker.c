@@ -166,6 +166,15 @@ static bool refresh_is_due(struct tracker *tracker, uint64_t now)
 	return true;
 }
 
+static void count_poll(struct tracker *tracker, uint64_t begun, uint64_t ended)
+{
+	struct tracked_region *region;
+	LIST_FOREACH(region, &tracker->regions, link) {
+		if (tracked_region_wanted(region, begun).nr_pages > 0)
+			log_writer_count_poll(&region->log, ended, ended - begun);
+	}
+}
+
 /* Tracking may still be off, if it is too early to begin again: then all that is wanted is dirty. */
 static int poll_now(struct tracker *tracker, struct extent wanted, uint64_t now)
 {
@@ -180,18 +189,19 @@ static int poll_now(struct tracker *tracker, struct extent wanted, uint64_t now)
 		return -1;
 	bool refresh = refresh_is_due(tracker, now);
 	bool exact = answer == TRACKED_RANGE_EXACT && !refresh;
-	uint64_t ended = clock_now_ns();
+	uint64_t answered = clock_now_ns();
 
 	LIST_FOREACH(region, &tracker->regions, link) {
-		if (tracked_region_wanted(region, now).nr_pages == 0)
-			continue;
-		changed |= tracked_region_publish(
-			region, tracker->range.gfns, exact ? tracker->bitmap : NULL, now);
-		if (tracker->range.gfns.nr_pages > 0)
-			log_writer_count_poll(&region->log, ended, ended - now);
+		if (tracked_region_wanted(region, now).nr_pages > 0)
+			changed |= tracked_region_publish(
+				region, tracker->range.gfns, exact ? tracker->bitmap : NULL, now);
 	}
+	/* What cannot be tracked costs nothing but to say so, which may be more than the hypercall. */
+	uint64_t ended = clock_now_ns();
+	if (tracker->range.gfns.nr_pages > 0)
+		count_poll(tracker, now, ended);
 	/* A refresh says nothing about what the guest does. */
-	poll_pace_polled(&tracker->pace, now, ended, changed && !refresh);
+	poll_pace_polled(&tracker->pace, now, answered, ended, changed && !refresh);
 	return 0;
 }
 

@@ -16,6 +16,12 @@ SLOW_US = 2000  # what a poll of an expensive domain takes
 PERIOD_US = 5000
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        user, system = file.read().rpartition(b")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 class Budget(SimTest):
     config = "[tracking]\npoll-budget-percent = 5\n"
 
@@ -130,6 +136,19 @@ class Budget(SimTest):
         self.asker = self.client()
         wait_for(lambda: 0 < self.budget().used_ppm, "use is measured")
         self.assertLess(self.budget().used_ppm, 200000)
+
+    def test_what_cannot_be_tracked_is_not_for_free(self):
+        cookie = self.follow(1, period_us=1000)
+        worker = self.daemon.worker_pid(1)
+        begun, before = time.monotonic(), cpu_seconds(worker)
+        # Far more than one call of the hypervisor covers: all the rest is dirty whenever it is looked at.
+        for i in range(8):
+            self.asker.track_dirty(1, 0x1000000 * (i + 1), 262144)
+        while time.monotonic() - begun < 4:
+            self.stir(cookie)
+            time.sleep(0.05)
+        used = (cpu_seconds(worker) - before) / (time.monotonic() - begun)
+        self.assertLess(used, 0.2)
 
     def test_a_budget_for_all_leaves_everybody_alone(self):
         self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")

@@ -30,7 +30,7 @@ static struct poll_pace pace_of(uint32_t share_ppm, uint64_t cost_ns, uint32_t i
 	struct poll_pace pace;
 	poll_pace_init(&pace, share_ppm);
 	assert_int_equal(pace.idle_factor, 1);
-	poll_pace_polled(&pace, START, START + cost_ns, true);
+	poll_pace_polled(&pace, START, START + cost_ns, START + cost_ns, true);
 	pace.idle_factor = idle_factor;
 	return pace;
 }
@@ -88,6 +88,10 @@ static void test_each_reason(void **state)
 	pace = pace_of(1000000, 20 * MS, 1);
 	assert_int_equal(poll_pace_period(&pace, 10 * MS).ns, 40 * MS);
 	assert_int_equal(poll_pace_period(&pace, 10 * MS).stretch, REGION_LOG_STRETCHED_GUEST);
+	/* What publishing takes is the host's, and stops no guest. */
+	poll_pace_polled(&pace, START, START + 1 * MS, START + 20 * MS, true);
+	assert_int_equal(poll_pace_period(&pace, 10 * MS).ns, 20 * MS);
+	assert_int_equal(poll_pace_period(&pace, 10 * MS).stretch, REGION_LOG_STRETCHED_BUDGET);
 }
 
 /* ---- when the next one is due ---- */
@@ -134,7 +138,7 @@ static void test_due_obeys(void **state)
 
 static void poll_at(struct poll_pace *pace, uint64_t at_ns, bool changed)
 {
-	poll_pace_polled(pace, at_ns, at_ns + 1000, changed);
+	poll_pace_polled(pace, at_ns, at_ns + 1000, at_ns + 1000, changed);
 	assert_int_equal(pace->begun_ns, at_ns);
 	assert_int_equal(pace->cost_ns, 1000);
 }
@@ -215,7 +219,7 @@ static void run_long(uint32_t share_ppm, uint64_t max_cost_ns, uint64_t *random)
 		account.n_polls++;
 		account.used_ns += cost;
 		check_account(&account, share_ppm, now, cost);
-		poll_pace_polled(&pace, now, now + cost, next_random(random) % 4 == 0);
+		poll_pace_polled(&pace, now, now + cost, now + cost, next_random(random) % 4 == 0);
 		now += cost;
 		if (next_random(random) % 16 == 0)
 			poll_pace_stir(&pace, now);
@@ -242,7 +246,7 @@ static void test_budget_is_used(void **state)
 		poll_pace_init(&pace, shares_ppm[s]);
 		for (unsigned int i = 0; i < 1000; i++) {
 			now = max(now, poll_pace_due(&pace, 1 * MS, i % 2));
-			poll_pace_polled(&pace, now, now + 5 * MS, true);
+			poll_pace_polled(&pace, now, now + 5 * MS, now + 5 * MS, true);
 			used_ns += 5 * MS;
 		}
 		double part = (double)used_ns / (poll_pace_due(&pace, 1 * MS, true) - START);
