@@ -24,6 +24,11 @@ if [ "$world" = --xen ]; then
   exit 1
 fi
 
+if [ "$world" != sim ]; then
+  echo "demo: \"$world\" is not understood; see ./dev help" >&2
+  exit 2
+fi
+
 run=$(mktemp -d)
 pids=()
 clean_up() {

@@ -86,6 +86,13 @@ class Command(unittest.TestCase):
         self.assertEqual(options, set(re.findall(r"--[a-z][\w-]+", self.manual)) )
 
 
+class Daemon(unittest.TestCase):
+    def test_options(self):
+        (shown,) = re.findall(r"static const char help\[\] =(.*?);\n\n", read("daemon/main.c"), re.DOTALL)
+        written = {f"--{name}" for name in re.findall(r"\bFl Fl ([\w-]+)", read("daemon/xenvramd.8"))}
+        self.assertEqual(set(re.findall(r"--[\w-]+", shown)), written)
+
+
 class Paths(unittest.TestCase):
     """Files that documents name are there."""
 

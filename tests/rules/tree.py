@@ -4,7 +4,7 @@
 import os
 import re
 
-ROOT = os.environ["XENVRAM_SOURCE_DIR"]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def read(path):
