@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 
 #include "client/libxenvram/connection.h"
@@ -27,6 +28,7 @@ int xenvram_dispatch(struct xenvram *conn)
 {
 	struct event event;
 	eventfd_t pending;
+	char error[MAX_ERROR_BYTES];
 	int n_handled = 0;
 
 	int result = connection_begin_connected(conn);
@@ -36,10 +38,13 @@ int xenvram_dispatch(struct xenvram *conn)
 
 	if (conn->pending_fd >= 0)
 		eventfd_read(conn->pending_fd, &pending);
+	/* The reason is that of this call, whatever handlers have tried. */
+	snprintf(error, sizeof(error), "%s", conn->error);
 	while (events_take(&conn->events, &event)) {
 		deliver(conn, &event);
 		n_handled++;
 	}
+	snprintf(conn->error, sizeof(conn->error), "%s", error);
 	/* Events first: who is told that the connection has ended will not come back for them. */
 	if (result < 0) {
 		errno = ended_with;

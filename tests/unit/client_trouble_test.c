@@ -274,6 +274,30 @@ static void script_hang_up(struct fake_daemon *daemon, void *data)
 	fake_daemon_region_changed(daemon, 8, XENVRAM__V1__REGION_STATE__GONE);
 }
 
+static void on_region_changed_asking(
+	uint64_t cookie, enum xenvram_region_state state, const char *reason, void *data)
+{
+	struct xenvram *conn = data;
+	(void)cookie;
+	(void)state;
+	(void)reason;
+	assert_int_equal(xenvram_set_timeout_ms(conn, 1000), 0);
+	assert_string_equal(xenvram_error(conn), "");
+}
+
+/* A handler's calls have reasons of their own. */
+static void the_reason_of_a_dispatch_is_its_own(void **state)
+{
+	static const struct xenvram_handlers asking = {on_region_changed_asking, NULL};
+	(void)state;
+	struct xenvram *conn = fake_daemon_connect(&peer, script_hang_up, NULL);
+	xenvram_set_handlers(conn, &asking, conn);
+	assert_fails(xenvram_destroy_region(conn, 1), ECONNRESET);
+	assert_fails(xenvram_dispatch(conn), ENOTCONN);
+	assert_string_not_equal(xenvram_error(conn), "");
+	fake_daemon_disconnect(&peer, conn);
+}
+
 static void the_end_is_told_after_the_last_event(void **state)
 {
 	struct seen seen = {0};
@@ -365,6 +389,7 @@ int main(void)
 		cmocka_unit_test(events_do_not_lengthen_a_timeout),
 		cmocka_unit_test(no_hello_times_out),
 		cmocka_unit_test(the_end_is_told_after_the_last_event),
+		cmocka_unit_test(the_reason_of_a_dispatch_is_its_own),
 		cmocka_unit_test(a_refused_hello_leaves_nothing),
 		cmocka_unit_test(what_was_for_the_owner_before_is_not_for_the_next),
 	};
