@@ -63,6 +63,9 @@
 /* Records a second about one user, and at once. */
 #define AUDIT_RECORDS_PER_SECOND 50u
 #define AUDIT_RECORDS_AT_ONCE    200u
+/* And about all who may not connect. */
+#define AUDIT_STRANGERS_PER_SECOND 100u
+#define AUDIT_STRANGERS_AT_ONCE    400u
 /* How long tracking stays on after the last reader has gone, so that one who comes back has exact bits. */
 #define LINGER_US 5000000ull
 

@@ -32,42 +32,64 @@ struct audit_note {
 
 /* ---- what was left out ---- */
 
+static const struct rate own_rate = {AUDIT_RECORDS_PER_SECOND, AUDIT_RECORDS_AT_ONCE};
+static const struct rate strangers_rate = {AUDIT_STRANGERS_PER_SECOND, AUDIT_STRANGERS_AT_ONCE};
+
+static void report(struct bucket *bucket, const char *whose, struct audit_fields *fields)
+{
+	char sentence[96];
+
+	snprintf(sentence, sizeof(sentence), "%" PRIu64 " records about %s were left out", bucket->suppressed,
+		whose);
+	audit_fields_add(fields, "left_out", "%" PRIu64, bucket->suppressed);
+	bucket->suppressed = 0;
+	audit_fields_write(fields, LOG_WARNING, sentence);
+}
+
 static void on_report(evutil_socket_t fd, short what, void *data)
 {
 	struct broker *broker = data;
+	struct audit *audit = &broker->audit;
 	(void)fd;
 	(void)what;
 	for (unsigned int i = 0; i < MAX_BUCKETS; i++) {
-		struct bucket *bucket = &broker->audit.rates.buckets[i];
+		struct bucket *bucket = &audit->rates.buckets[i];
+		struct audit_fields fields = {0};
+		char whose[32];
 		if (bucket->suppressed == 0)
 			continue;
-		struct audit_fields fields = {0};
-		char sentence[96];
-		snprintf(sentence, sizeof(sentence),
-			"%" PRIu64 " records about uid %" PRIu32 " were left out", bucket->suppressed,
-			bucket->key);
+		snprintf(whose, sizeof(whose), "uid %" PRIu32, bucket->key);
 		audit_fields_add(&fields, "uid", "%" PRIu32, bucket->key);
-		audit_fields_add(&fields, "left_out", "%" PRIu64, bucket->suppressed);
-		bucket->suppressed = 0;
-		audit_fields_write(&fields, LOG_WARNING, sentence);
+		report(bucket, whose, &fields);
 	}
+	if (audit->strangers.suppressed > 0)
+		report(&audit->strangers, "users who may not connect", &(struct audit_fields){0});
+}
+
+/* May there be a record more? Otherwise it is counted. */
+static bool admit(struct audit *audit, struct bucket *bucket, const struct rate *rate, uint64_t now_ns)
+{
+	static const struct timeval delay = {.tv_sec = 1};
+
+	if (bucket_take(bucket, rate, now_ns) == 0)
+		return true;
+	bucket->suppressed++;
+	if (!evtimer_pending(audit->report, NULL))
+		evtimer_add(audit->report, &delay);
+	return false;
+}
+
+static bool admit_uid(struct audit *audit, uint32_t uid)
+{
+	uint64_t now_ns = clock_now_ns();
+	return admit(audit, buckets_get(&audit->rates, uid, now_ns), &own_rate, now_ns);
 }
 
 static void emit(struct broker *broker, uint32_t uid, int priority, const char *sentence,
 	const struct audit_fields *fields)
 {
-	static const struct rate rate = {AUDIT_RECORDS_PER_SECOND, AUDIT_RECORDS_AT_ONCE};
-	static const struct timeval delay = {.tv_sec = 1};
-	uint64_t now = clock_now_ns();
-	struct bucket *bucket = buckets_get(&broker->audit.rates, uid, now);
-
-	if (bucket_take(bucket, &rate, now) == 0) {
+	if (admit_uid(&broker->audit, uid))
 		audit_fields_write(fields, priority, sentence);
-		return;
-	}
-	bucket->suppressed++;
-	if (!evtimer_pending(broker->audit.report, NULL))
-		evtimer_add(broker->audit.report, &delay);
 }
 
 /* ---- requests ---- */
@@ -238,10 +260,16 @@ void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failu
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure)
 {
 	const struct ucred *peer = connection_peer(connection);
+	struct audit *audit = &broker->audit;
 	struct audit_fields fields = {0};
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
+	/* Users of no right can have more uids than one: all together have a limit, too. */
+	if (!admit_uid(audit, peer->uid) ||
+		(failure->status == XENVRAM__V1__STATUS__PERMISSION_DENIED &&
+			!admit(audit, &audit->strangers, &strangers_rate, clock_now_ns())))
+		return;
 	reply.status = failure->status;
 	reply.os_error = failure->os_error;
 	reply.message = (char *)failure->text;
@@ -249,7 +277,7 @@ void audit_refused(struct broker *broker, const struct connection *connection, c
 	audit_fields_add(&fields, "operation", "Connect");
 	audit_fields_add_reply(&fields, &reply);
 	audit_fields_sentence(&fields, sentence, sizeof(sentence));
-	emit(broker, peer->uid, LOG_WARNING, sentence, &fields);
+	audit_fields_write(&fields, LOG_WARNING, sentence);
 }
 
 void audit_closed(struct broker *broker, const struct connection *connection, const char *reason)

@@ -26,6 +26,7 @@ struct audit {
 	TAILQ_HEAD(, audit_note) pending;
 	unsigned int n_pending;
 	struct buckets rates; /* by uid */
+	struct bucket strangers;
 	struct event *report; /* runs while there is something to say about what was left out */
 };
 

@@ -282,6 +282,28 @@ class Trail(SimTest):
         found = [re.search(r" domid=(\d+) .* status=(\w+)", record).groups() for record in self.records()]
         self.assertEqual(found, [("9", "NO_DOMAIN"), ("1", "OK")])
 
+    @needs_root
+    def test_a_flood_of_users(self):
+        """Whoever has a range of uids to spare, as for containers, gets no more records by using many."""
+        os.chmod(self.directory, 0o755)
+        n_refused = 2000
+        for i in range(n_refused):
+            os.seteuid(4000000 + i)
+            try:
+                with self.connection() as stranger:
+                    self.assertEqual(stranger.receive()[0].reply.status, pb.PERMISSION_DENIED)
+            finally:
+                os.seteuid(0)
+
+        def left_out():
+            return sum(int(n) for n in re.findall(r"audit: (\d+) records about", self.daemon.log()))
+
+        def written():
+            return sum("operation=Connect" in record for record in self.records())
+
+        wait_for(lambda: written() + left_out() == n_refused, lambda: f"{written()} records, {left_out()} left out")
+        self.assertGreater(left_out(), 0)
+
     def test_a_flood(self):
         n_refused = 2000
         with self.client() as client:
