@@ -295,10 +295,14 @@ void raw_pins_open_failed(struct broker *broker, uint32_t domid, const struct fa
 	LIST_FOREACH_SAFE(pin, &broker->pins.list, link, next) {
 		if (pin->record.domid != domid)
 			continue;
-		if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !pin->journaled)
+		if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !pin->journaled) {
 			end(broker, pin, failure);
-		else
-			fail_asker(broker, pin, failure);
+			continue;
+		}
+		if (pin->asker.connection == 0)
+			log_error("the pin of gfn 0x%" PRIx64 " cannot be served: %s", pin->record.gfns.first,
+				failure->text);
+		fail_asker(broker, pin, failure);
 	}
 }
 

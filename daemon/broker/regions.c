@@ -325,15 +325,20 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 {
 	struct region *region, *next;
 	struct failure failure;
+	unsigned int n_placed = 0;
 
 	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH, "domain %u (%s) is gone", domid, uuid);
-	log_info("%s", failure.text);
 	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		/* One without UUID is being created, and was meant for the domain that there was. */
-		if (region->record.domid == domid &&
-			(!*region->record.uuid || strcmp(region->record.uuid, uuid) == 0))
-			fail_and_remove(broker, region, &failure);
+		if (region->record.domid != domid ||
+			(*region->record.uuid && strcmp(region->record.uuid, uuid) != 0))
+			continue;
+		n_placed += region->journaled;
+		fail_and_remove(broker, region, &failure);
 	}
+	/* Who only asked for something there has been told, as often as he asked. */
+	if (n_placed > 0)
+		log_info("%s, and %u regions with it", failure.text, n_placed);
 	raw_pins_domain_gone(broker, domid, uuid, false, &failure);
 	raw_moves_domain_gone(broker, domid, uuid, false, &failure);
 	raw_maps_domain_gone(broker, domid, uuid, false, &failure);

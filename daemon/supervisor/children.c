@@ -105,6 +105,7 @@ int child_start(struct child *child, struct event_base *base, const char *role,
 {
 	int pair[2];
 	child->started_ns = clock_now_ns();
+	child->explained = false;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		log_error("cannot make a channel to a %s: %s", role, strerror(errno));
 		return -1;
@@ -122,14 +123,14 @@ int child_start(struct child *child, struct event_base *base, const char *role,
 
 void child_reaped(struct child *child, const char *what, int status)
 {
-	if (WIFSIGNALED(status))
-		log_warning("%s (pid %d) was killed by signal %d", what, child->pid, WTERMSIG(status));
-	else if (WEXITSTATUS(status) != 0)
-		log_warning("%s (pid %d) exited with status %d", what, child->pid, WEXITSTATUS(status));
 	/* While it still counts as running: what it says may be that it is about to end. */
 	struct channel *channel = child->channel;
 	child->channel = NULL;
 	channel_finish(channel);
+	if (WIFSIGNALED(status))
+		log_warning("%s (pid %d) was killed by signal %d", what, child->pid, WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 0 && !child->explained)
+		log_warning("%s (pid %d) exited with status %d", what, child->pid, WEXITSTATUS(status));
 	child->pid = 0;
 }
 

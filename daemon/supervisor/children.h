@@ -16,6 +16,7 @@ struct child {
 	struct event *respawn; /* runs when it is time to start it again */
 	unsigned int failures; /* in a row */
 	uint64_t started_ns;
+	bool explained; /* it has told its owner why it ends */
 };
 
 /* `on_respawn(owner)` is called when it is time to start the child again. 0, or -1 with ENOMEM. */
@@ -31,7 +32,8 @@ void child_deinit(struct child *child);
 int child_start(struct child *child, struct event_base *base, const char *role,
 	const struct role_options *options, int lock_fd, const struct channel_ops *ops, void *owner);
 
-/* The process was reaped with this wait status: says so in the log, and forgets it. */
+/* The process was reaped with this wait status: says so in the log, unless it was right or is explained, and
+ * forgets it. */
 void child_reaped(struct child *child, const char *what, int status);
 
 /* Arranges for on_respawn, later the more often the child failed in a row. */

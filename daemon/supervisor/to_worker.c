@@ -185,6 +185,7 @@ static void handle(struct worker_child *worker, const Xenvram__Internal__FromWor
 		on_ready(worker);
 		break;
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_FAILED:
+		worker->child.explained = true; /* to whoever asked */
 		if (message->failed->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
 			domain_gone(worker);
 		} else {

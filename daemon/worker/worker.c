@@ -210,7 +210,6 @@ static int report_failed(struct worker *worker, const struct failure *failure)
 	Xenvram__Internal__FromWorker message = XENVRAM__INTERNAL__FROM_WORKER__INIT;
 	message.what_case = XENVRAM__INTERNAL__FROM_WORKER__WHAT_FAILED;
 	message.failed = &packed;
-	log_warning("%s", failure->text);
 	tell_supervisor(worker, &message);
 	return 1;
 }

@@ -304,6 +304,21 @@ class Trail(SimTest):
         wait_for(lambda: written() + left_out() == n_refused, lambda: f"{written()} records, {left_out()} left out")
         self.assertGreater(left_out(), 0)
 
+    def test_refusals_say_nothing_beside_it(self):
+        """There their number is limited: of each that needs a worker the log had two lines more."""
+        dead = self.add_domain(1)
+        self.add_domain(2, kind="pv")
+        of_dead, of_pv = self.client(), self.client()
+        of_dead.bind(1)
+        of_pv.bind(2)
+        dead.destroy()
+        for _ in range(10):
+            self.refused(pb.NO_DOMAIN, errno.ESRCH, of_dead.track_dirty, 1, BACKING, 1)
+            self.refused(pb.UNSUPPORTED_DOMAIN, errno.EINVAL, of_pv.track_dirty, 2, BACKING, 1)
+        self.daemon.await_no_worker(2)
+        beside = [line for line in self.daemon.log().splitlines() if "audit: " not in line]
+        self.assertEqual(len(beside), 1, beside)  # that it serves
+
     def test_a_flood(self):
         n_refused = 2000
         with self.client() as client:
