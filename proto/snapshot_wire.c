@@ -12,10 +12,13 @@
 /* What precedes a field; all that are here have numbers below 16. */
 #define TAG(number, type) ((uint8_t)((number) << 3 | (type)))
 
-#define MAX_VARINT_BYTES 10u
+/* Its tag, and seven bits in each byte. */
+#define MAX_FIELD_BYTES 11u
 
 /* A Snapshot's fields are numbered from 1 without a gap: cookie, since, sync, first, nr_pages. */
 #define N_REQUEST_FIELDS 5u
+/* A serial, a length of one byte, and what it is the length of: below 128. */
+#define MAX_REQUEST_BYTES (MAX_FIELD_BYTES + 2 + N_REQUEST_FIELDS * MAX_FIELD_BYTES)
 /* As are a SnapshotReply's: generation, nr_pages, dirty_pages, before its bitmap. */
 #define N_REPLY_FIELDS 3u
 
@@ -30,7 +33,8 @@
 
 static size_t varint_bytes(uint64_t value)
 {
-	return (63 - __builtin_clzll(value | 1)) / 7 + 1;
+	unsigned int n_bits = 64 - __builtin_clzll(value | 1);
+	return (n_bits * 9 + 64) / 64; /* seven in a byte: exact up to 64 */
 }
 
 /* Zero is not sent. */
@@ -85,19 +89,19 @@ static size_t part_bytes(size_t length)
 
 static size_t pack_request(const Xenvram__V1__Request *request, uint8_t *bytes, size_t size)
 {
-	if (request->operation_case != XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT ||
+	if (request->operation_case != XENVRAM__V1__REQUEST__OPERATION_SNAPSHOT || size < MAX_REQUEST_BYTES ||
 		request->base.n_unknown_fields > 0 || request->snapshot->base.n_unknown_fields > 0)
 		return 0;
 	const Xenvram__V1__Snapshot *snapshot = request->snapshot;
 	const uint64_t values[N_REQUEST_FIELDS] = {
 		snapshot->cookie, snapshot->since, snapshot->sync, snapshot->first, snapshot->nr_pages};
-	size_t length = fields_bytes(values, N_REQUEST_FIELDS);
 
-	if (field_bytes(request->serial) + part_bytes(length) > size)
-		return 0;
 	uint8_t *at = put_field(bytes, REQUEST_SERIAL, request->serial);
-	at = put_length(at, REQUEST_SNAPSHOT, length);
-	return put_fields(at, values, N_REQUEST_FIELDS) - bytes;
+	*at++ = REQUEST_SNAPSHOT;
+	uint8_t *length = at++;
+	uint8_t *end = put_fields(at, values, N_REQUEST_FIELDS);
+	*length = end - at;
+	return end - bytes;
 }
 
 static bool is_plain_reply(const Xenvram__V1__Packet *packet)
@@ -163,14 +167,16 @@ static bool take_tag(struct cursor *cursor, uint8_t tag)
 /* False: it is cut off, or has more than 64 bits. */
 static bool take_varint(struct cursor *cursor, uint64_t *ret_value)
 {
+	const uint8_t *at = cursor->at;
 	uint64_t value = 0;
 
-	for (unsigned int i = 0; i < MAX_VARINT_BYTES && cursor->at < cursor->end; i++) {
-		uint8_t byte = *cursor->at++;
-		value |= (uint64_t)(byte & 0x7f) << 7 * i;
+	for (unsigned int shift = 0; shift < 64 && at < cursor->end; shift += 7) {
+		uint64_t byte = *at++;
+		value |= (byte & 0x7f) << shift;
 		if (byte < 0x80) {
+			cursor->at = at;
 			*ret_value = value;
-			return i < MAX_VARINT_BYTES - 1 || byte <= 1;
+			return shift < 63 || byte <= 1;
 		}
 	}
 	return false;

@@ -9,7 +9,7 @@
 static void look_again(struct broker *broker)
 {
 	static const struct timeval pause = {.tv_usec = 10000};
-	event_add(broker->backlog, &pause);
+	broker->behind = event_add(broker->backlog, &pause) == 0;
 }
 
 static void on_time(evutil_socket_t fd, short what, void *data)
@@ -22,13 +22,14 @@ static void on_time(evutil_socket_t fd, short what, void *data)
 		look_again(broker);
 		return;
 	}
+	broker->behind = false;
 	connections_update_reading(broker);
 	listening_start(broker);
 }
 
 bool backlog_is_there(const struct broker *broker)
 {
-	return event_pending(broker->backlog, EV_TIMEOUT, NULL);
+	return broker->behind;
 }
 
 bool backlog_check(struct broker *broker)

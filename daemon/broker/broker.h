@@ -71,6 +71,7 @@ struct broker {
 	struct event *accept_again; /* after descriptors ran out */
 	unsigned int n_listening;
 	struct event *backlog; /* runs while clients wait for the supervisor */
+	bool behind;           /* do they? */
 	struct region_table regions;
 	struct pins pins;
 	struct moves moves;

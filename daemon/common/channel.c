@@ -35,6 +35,7 @@ struct channel {
 	size_t queued_bytes;
 	size_t max_queued_bytes;
 	bool held;
+	bool reading; /* `readable` is set */
 	bool closing; /* on_close is due with close_error */
 	bool deaf;    /* the owner closed it: whatever else comes in is dropped */
 	int close_error;
@@ -73,10 +74,11 @@ static void stop_listening(struct channel *channel)
 static void update_reading(struct channel *channel)
 {
 	bool stalled = channel->kind == CHANNEL_CLIENT && !STAILQ_EMPTY(&channel->queue);
-	if (channel->held || stalled || channel->closing)
-		event_del(channel->readable);
-	else
+	channel->reading = !channel->held && !stalled && !channel->closing;
+	if (channel->reading)
 		event_add(channel->readable, NULL);
+	else
+		event_del(channel->readable);
 	/* event_del also takes back an activation. */
 	if (channel->closing)
 		event_active(channel->readable, EV_READ, 0);
@@ -191,7 +193,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	(void)what;
 	channel->freed = &freed;
 	for (unsigned int i = 0; i < MAX_PACKETS_A_TURN && n > 0 && !channel->closing; i++) {
-		if (!event_pending(channel->readable, EV_READ, NULL))
+		if (!channel->reading)
 			break; /* held by what the packet before led to */
 		n = handle_packet(channel);
 	}
@@ -244,6 +246,7 @@ struct channel *channel_new(
 		errno = ENOMEM;
 		return channel_free(channel);
 	}
+	channel->reading = true;
 	return channel;
 }
 
