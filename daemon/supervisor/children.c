@@ -129,7 +129,7 @@ void child_reaped(struct child *child, const char *what, int status)
 	channel_finish(channel);
 	if (WIFSIGNALED(status))
 		log_warning("%s (pid %d) was killed by signal %d", what, child->pid, WTERMSIG(status));
-	else if (WEXITSTATUS(status) != 0 && !child->explained)
+	else if (WEXITSTATUS(status) > (child->explained ? 1 : 0))
 		log_warning("%s (pid %d) exited with status %d", what, child->pid, WEXITSTATUS(status));
 	child->pid = 0;
 }

@@ -16,7 +16,7 @@ struct child {
 	struct event *respawn; /* runs when it is time to start it again */
 	unsigned int failures; /* in a row */
 	uint64_t started_ns;
-	bool explained; /* it has told its owner why it ends */
+	bool explained; /* why it ends with status 1, if it does: its owner knows */
 };
 
 /* `on_respawn(owner)` is called when it is time to start the child again. 0, or -1 with ENOMEM. */

@@ -99,6 +99,7 @@ static void open_failed(struct supervisor *supervisor, uint32_t domid, Xenvram__
 static void end_worker(struct worker_child *worker)
 {
 	worker->ending = true;
+	worker->child.explained = true; /* also one that does not come to say so */
 	event_del(worker->child.respawn);
 	worker->child.channel = channel_free(worker->child.channel);
 }
