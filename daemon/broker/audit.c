@@ -16,6 +16,8 @@
 
 /* Changes that were asked for and are not answered; beyond it the oldest gets its record unanswered. */
 #define MAX_PENDING 4096u
+/* What changes nothing, and has a record if it is refused; beyond it there is none. */
+#define MAX_PENDING_READS 4096u
 
 struct audit_note {
 	TAILQ_ENTRY(audit_note) link; /* audit::pending */
@@ -137,8 +139,13 @@ void audit_begin(struct broker *broker, const struct connection *connection, con
 
 static void drop_pending(struct audit *audit, struct audit_note *note)
 {
-	TAILQ_REMOVE(&audit->pending, note, link);
-	audit->n_pending--;
+	if (note->changes) {
+		TAILQ_REMOVE(&audit->pending, note, link);
+		audit->n_pending--;
+	} else {
+		TAILQ_REMOVE(&audit->pending_reads, note, link);
+		audit->n_pending_reads--;
+	}
 	free(note);
 }
 
@@ -154,26 +161,40 @@ static void give_up_oldest(struct broker *broker)
 	drop_pending(&broker->audit, note);
 }
 
-void audit_end(struct broker *broker)
+/* It is answered later. */
+static void keep_pending(struct broker *broker, struct audit_note *note)
 {
 	struct audit *audit = &broker->audit;
-	struct audit_note *note = audit->current;
 
-	if (note->changes && !note->answered) {
-		struct audit_note *pending = malloc(sizeof(*pending));
-		if (pending) {
-			*pending = *note;
-			pending->operation = NULL;
-			pending->connection = NULL;
-			TAILQ_INSERT_TAIL(&audit->pending, pending, link);
-			if (++audit->n_pending > MAX_PENDING)
-				give_up_oldest(broker);
-		} else {
-			log_error("out of memory: a request of uid %" PRIu32
-				  " will not be in the audit trail",
-				note->uid);
-		}
+	if (!note->changes && audit->n_pending_reads == MAX_PENDING_READS)
+		return;
+	struct audit_note *pending = malloc(sizeof(*pending));
+	if (!pending) {
+		log_error("out of memory: a request of uid %" PRIu32 " will not be in the audit trail",
+			note->uid);
+		return;
 	}
+	if (!note->changes)
+		describe(note);
+	*pending = *note;
+	pending->operation = NULL;
+	pending->connection = NULL;
+	if (!note->changes) {
+		TAILQ_INSERT_TAIL(&audit->pending_reads, pending, link);
+		audit->n_pending_reads++;
+		return;
+	}
+	TAILQ_INSERT_TAIL(&audit->pending, pending, link);
+	if (++audit->n_pending > MAX_PENDING)
+		give_up_oldest(broker);
+}
+
+void audit_end(struct broker *broker)
+{
+	struct audit_note *note = broker->audit.current;
+
+	if (!note->answered)
+		keep_pending(broker, note);
 	note->operation = NULL;
 	note->connection = NULL;
 }
@@ -192,7 +213,8 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 	struct audit_fields *fields = &note->fields;
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
-	if (!note->changes)
+	/* What changes nothing and is answered at once has not been. */
+	if (note->connection && !note->changes)
 		describe(note);
 	audit_fields_add_reply(fields, reply);
 	if (*note->rule)
@@ -205,6 +227,20 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 static bool is_asker(const struct audit_note *note, const struct asker *asker)
 {
 	return note->asker.request == asker->request;
+}
+
+static struct audit_note *find(struct audit *audit, const struct asker *asker)
+{
+	struct audit_note *note;
+	TAILQ_FOREACH(note, &audit->pending_reads, link) {
+		if (is_asker(note, asker))
+			return note;
+	}
+	TAILQ_FOREACH(note, &audit->pending, link) {
+		if (is_asker(note, asker))
+			return note;
+	}
+	return NULL;
 }
 
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)
@@ -220,12 +256,21 @@ void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram
 			write_note(broker, note, reply);
 		return;
 	}
-	TAILQ_FOREACH(note, &audit->pending, link) {
-		if (is_asker(note, asker)) {
-			write_note(broker, note, reply);
-			drop_pending(audit, note);
-			return;
-		}
+	note = find(audit, asker);
+	if (!note)
+		return;
+	if (note->changes || reply->status != XENVRAM__V1__STATUS__OK)
+		write_note(broker, note, reply);
+	drop_pending(audit, note);
+}
+
+void audit_forget_connection(struct broker *broker, uint64_t connection)
+{
+	struct audit_note *note, *next;
+	for (note = TAILQ_FIRST(&broker->audit.pending_reads); note; note = next) {
+		next = TAILQ_NEXT(note, link);
+		if (note->asker.connection == connection)
+			drop_pending(&broker->audit, note);
 	}
 }
 
@@ -300,6 +345,7 @@ int audit_init(struct broker *broker)
 {
 	struct audit *audit = &broker->audit;
 	TAILQ_INIT(&audit->pending);
+	TAILQ_INIT(&audit->pending_reads);
 	audit->current = calloc(1, sizeof(*audit->current));
 	audit->report = evtimer_new(broker->base, on_report, broker);
 	return audit->current && audit->report ? 0 : -1;
@@ -308,9 +354,11 @@ int audit_init(struct broker *broker)
 void audit_deinit(struct broker *broker)
 {
 	struct audit *audit = &broker->audit;
-	/* Its list was not made when it was not initialised. */
+	/* Its lists were not made when it was not initialised. */
 	while (audit->current && !TAILQ_EMPTY(&audit->pending))
 		drop_pending(audit, TAILQ_FIRST(&audit->pending));
+	while (audit->current && !TAILQ_EMPTY(&audit->pending_reads))
+		drop_pending(audit, TAILQ_FIRST(&audit->pending_reads));
 	free(audit->current);
 	if (audit->report)
 		event_free(audit->report);

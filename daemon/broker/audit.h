@@ -22,9 +22,11 @@ struct connection;
 struct audit_note;
 
 struct audit {
-	struct audit_note *current; /* of the request that is being handled */
-	TAILQ_HEAD(, audit_note) pending;
+	struct audit_note *current;       /* of the request that is being handled */
+	TAILQ_HEAD(, audit_note) pending; /* changes */
 	unsigned int n_pending;
+	TAILQ_HEAD(, audit_note) pending_reads;
+	unsigned int n_pending_reads;
 	struct buckets rates; /* by uid */
 	struct bucket strangers;
 	struct event *report; /* runs while there is something to say about what was left out */
@@ -34,13 +36,16 @@ struct audit {
 int audit_init(struct broker *broker);
 void audit_deinit(struct broker *broker);
 
-/* A request begins to be handled; a change gets its record when it is answered, whenever that is. */
+/* A request begins to be handled; it gets its record, if any, when it is answered, whenever that is. */
 void audit_begin(struct broker *broker, const struct connection *connection, const struct asker *asker,
 	const struct frame *frame, const Xenvram__V1__Request *request, bool changes);
 void audit_end(struct broker *broker);
 
 /* Why it is refused, if its sender is not told: for the record of the request that is being handled. */
 void audit_set_rule(struct broker *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Of a connection that ends: what it asked and would not change anything may never be answered. */
+void audit_forget_connection(struct broker *broker, uint64_t connection);
 
 /* A request is answered. */
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply);

@@ -161,6 +161,7 @@ static void connection_free(struct connection *connection)
 	while (!LIST_EMPTY(&connection->subscriptions))
 		subscription_end(broker, LIST_FIRST(&connection->subscriptions));
 	regions_forget_connection(broker, connection->id);
+	audit_forget_connection(broker, connection->id);
 	supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, connection->id);
 	channel_free(connection->channel);
 	LIST_REMOVE(connection, link);

@@ -318,6 +318,9 @@ class Trail(SimTest):
         self.daemon.await_no_worker(2)
         beside = [line for line in self.daemon.log().splitlines() if "audit: " not in line]
         self.assertEqual(len(beside), 1, beside)  # that it serves
+        for status in ("NO_DOMAIN", "UNSUPPORTED_DOMAIN"):
+            found = [r for r in self.records() if "operation=TrackDirty" in r and f"status={status}" in r]
+            self.assertEqual(len(found), 10, found)
 
     def test_a_flood(self):
         n_refused = 2000
