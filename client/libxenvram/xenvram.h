@@ -280,7 +280,6 @@ struct xenvram_mapped_run {
  * The connection may be used in each(). When that returns other than 0, the listing ends and returns that.
  *   EINVAL  cookie 0
  *   ENOENT  no such region
- *   EAGAIN  also: its domain has no worker process yet, soon after a restart
  */
 int xenvram_map_region(struct xenvram *conn, uint64_t cookie,
 	int (*each)(const struct xenvram_mapped_run *run, void *data), void *data);

@@ -10,7 +10,7 @@
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
 #include "daemon/broker/listening.h"
-#include "daemon/broker/raw_maps.h"
+#include "daemon/broker/maps.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
@@ -45,7 +45,7 @@ int broker_main(const struct role_options *options)
 	settings_init(&broker.settings);
 	pins_init(&broker.pins);
 	moves_init(&broker.moves);
-	LIST_INIT(&broker.raw_maps);
+	LIST_INIT(&broker.maps);
 	LIST_INIT(&broker.domains);
 	LIST_INIT(&broker.connections);
 	broker.base = event_base_new();
@@ -58,7 +58,7 @@ int broker_main(const struct role_options *options)
 	region_table_deinit(&broker.regions);
 	pins_deinit(&broker.pins);
 	moves_deinit(&broker.moves);
-	raw_maps_free_all(&broker);
+	maps_free_all(&broker);
 	domain_free_all(&broker);
 	governor_deinit(&broker);
 	audit_deinit(&broker);

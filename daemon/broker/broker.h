@@ -76,8 +76,8 @@ struct broker {
 	struct pins pins;
 	struct moves moves;
 	struct governor governor;
-	LIST_HEAD(, raw_map) raw_maps;
-	uint64_t last_raw_map; /* the last id of one */
+	LIST_HEAD(, map) maps;
+	uint64_t last_map; /* the last id of one */
 	LIST_HEAD(, domain) domains;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;

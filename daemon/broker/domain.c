@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/broker/governor.h"
-#include "daemon/broker/raw_maps.h"
+#include "daemon/broker/maps.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -68,7 +68,7 @@ static void drop_commands(struct domain *domain)
 		struct command *command = TAILQ_FIRST(&domain->commands);
 		TAILQ_REMOVE(&domain->commands, command, link);
 		domain->n_commands--;
-		regions_command_lost(domain->broker, &command->asker, command->what);
+		regions_command_lost(domain->broker, &command->asker);
 		free(command);
 	}
 }
@@ -87,7 +87,7 @@ static bool is_used(const struct domain *domain)
 	return region_table_count(&broker->regions, domain->domid) > 0 ||
 	       region_table_count_ranges(&broker->regions, domain->domid) > 0 ||
 	       pins_count(&broker->pins, domain->domid) > 0 ||
-	       moves_count(&broker->moves, domain->domid) > 0 || raw_maps_any(broker, domain->domid);
+	       moves_count(&broker->moves, domain->domid) > 0 || maps_any(broker, domain->domid);
 }
 
 void domain_release(struct domain *domain)
@@ -157,7 +157,7 @@ static void region_done(
 	if (region)
 		regions_done(broker, region, command->what, &command->asker, done);
 	else
-		regions_command_lost(broker, &command->asker, command->what);
+		regions_command_lost(broker, &command->asker);
 }
 
 static void done(struct domain *domain, const Xenvram__Internal__Done *done)
@@ -183,8 +183,8 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	case COMMAND_MOVE:
 		raw_moves_done(domain->broker, answered.id, done);
 		break;
-	case COMMAND_RAW_MAP:
-		raw_maps_done(domain->broker, answered.id, done);
+	case COMMAND_MAP:
+		maps_done(domain->broker, answered.id, done);
 		break;
 	case COMMAND_REGION:
 		region_done(domain->broker, &answered, done);
@@ -221,7 +221,7 @@ static void on_close(void *owner, int error)
 	regions_worker_lost(domain);
 	raw_pins_worker_lost(domain);
 	raw_moves_worker_lost(domain);
-	raw_maps_worker_lost(domain);
+	maps_worker_lost(domain);
 }
 
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
@@ -243,7 +243,7 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 	regions_advance_domain(domain);
 	raw_pins_advance_domain(domain);
 	raw_moves_advance_domain(domain);
-	raw_maps_advance_domain(domain);
+	maps_advance_domain(domain);
 	domain->held = false;
 	domain_release(domain);
 }

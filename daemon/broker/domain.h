@@ -37,10 +37,10 @@ void domain_command(struct domain *domain, struct region *region, Xenvram__Inter
 	const struct asker *asker);
 
 /* What else a command can be about. */
-enum command_target { COMMAND_REGION, COMMAND_PIN, COMMAND_MOVE, COMMAND_RAW_MAP };
+enum command_target { COMMAND_REGION, COMMAND_PIN, COMMAND_MOVE, COMMAND_MAP };
 
 /* The same about a pin, a move or a map, by its id; the answer comes to raw_pins_done, raw_moves_done or
- * raw_maps_done. */
+ * maps_done. */
 void domain_command_of(
 	struct domain *domain, enum command_target target, uint64_t id, Xenvram__Internal__Command *command);
 

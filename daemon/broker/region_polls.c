@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What clients ask of regions that are there: polls, marks, and where their pages are. */
+/* What clients ask of regions that are there: polls and marks. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -129,90 +129,8 @@ void regions_marked(struct broker *broker, const struct asker *asker, const stru
 		succeed(broker, asker);
 }
 
-/* ---- the page map ---- */
-
-void regions_map(struct region *region, const struct asker *asker, uint64_t first_page)
+void regions_command_lost(struct broker *broker, const struct asker *asker)
 {
-	const struct region_record *record = &region->record;
-	Xenvram__V1__Run runs[MAX_REGION_EXTENTS], *run_pointers[MAX_REGION_EXTENTS];
-	Xenvram__Internal__Map map = XENVRAM__INTERNAL__MAP__INIT;
-	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-	struct failure failure;
-
-	if (!region->domain->worker) {
-		domain_want_worker(region->domain);
-		failure_set(&failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
-			"domain %u has no worker yet; ask again", record->domid);
-		asker_fail(region->domain->broker, asker, &failure);
-		return;
-	}
-	for (unsigned int i = 0; i < record->live.n; i++) {
-		uint64_t end = extent_end(record->live.run[i]);
-		uint64_t first = record->live.run[i].first;
-		if (end <= first_page)
-			continue;
-		if (first < first_page)
-			first = first_page;
-		xenvram__v1__run__init(&runs[map.n_runs]);
-		runs[map.n_runs].first = first;
-		runs[map.n_runs].nr_pages = end - first;
-		run_pointers[map.n_runs] = &runs[map.n_runs];
-		map.n_runs++;
-	}
-	map.cookie = record->cookie;
-	map.runs = run_pointers;
-	map.vram_gfn = record->vram_gfn;
-	map.has_backing = !record->adopted;
-	map.backing_gfn = record->backing_gfn;
-	map.has_old_vram = record->between;
-	map.old_vram_gfn = record->old_vram_gfn;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_MAP;
-	command.map = &map;
-	domain_command(region->domain, region, &command, -1, asker);
-}
-
-/* Where the next reply has to begin; 0: all pages are told. */
-static uint64_t next_page(const struct region *region, const Xenvram__Internal__Done *done)
-{
-	const struct extents *live = &region->record.live;
-	if (done->n_map < MAX_MAPPED_RUNS)
-		return 0;
-	const Xenvram__V1__MappedRun *last = done->map[done->n_map - 1];
-	uint64_t end = last->first + last->nr_pages;
-	return extents_first(live, end, region->record.nr_pages, 1).nr_pages > 0 ? end : 0;
-}
-
-void regions_mapped(struct broker *broker, struct region *region, const struct asker *asker,
-	const Xenvram__Internal__Done *done, const struct failure *failure)
-{
-	Xenvram__V1__MapRegionReply mapped = XENVRAM__V1__MAP_REGION_REPLY__INIT;
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
-
-	if (failure) {
-		asker_fail(broker, asker, failure);
-		return;
-	}
-	mapped.n_runs = done->n_map;
-	mapped.runs = done->map;
-	mapped.next_page = next_page(region, done);
-	reply.result_case = XENVRAM__V1__REPLY__RESULT_MAP_REGION;
-	reply.map_region = &mapped;
-	asker_reply(broker, asker, &reply, NULL, 0);
-}
-
-/* ---- a command without an answer ---- */
-
-void regions_command_lost(
-	struct broker *broker, const struct asker *asker, Xenvram__Internal__Command__WhatCase what)
-{
-	struct failure failure;
-
-	if (what == XENVRAM__INTERNAL__COMMAND__WHAT_MAP) {
-		failure_set(&failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
-			"the worker died, or the region went, during the request; ask again");
-		asker_fail(broker, asker, &failure);
-	} else {
-		/* A mark: whoever takes over takes all for dirty, so it is done. */
-		succeed(broker, asker);
-	}
+	/* A mark: whoever takes over takes all for dirty, so it is done. */
+	succeed(broker, asker);
 }

@@ -222,9 +222,6 @@ void regions_done(struct broker *broker, struct region *region, Xenvram__Interna
 	case XENVRAM__INTERNAL__COMMAND__WHAT_MARK:
 		regions_marked(broker, asker, failure);
 		break;
-	case XENVRAM__INTERNAL__COMMAND__WHAT_MAP:
-		regions_mapped(broker, region, asker, done, failure);
-		break;
 	default:
 		if (failure)
 			log_error("region 0x%" PRIx64 ": %s", region->record.cookie, failure->text);

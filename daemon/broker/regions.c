@@ -10,8 +10,8 @@
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
 #include "daemon/broker/journal.h"
+#include "daemon/broker/maps.h"
 #include "daemon/broker/policy.h"
-#include "daemon/broker/raw_maps.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/subscription.h"
@@ -283,7 +283,7 @@ static void remove_strangers(struct broker *broker, const struct domain *domain,
 	}
 	raw_pins_domain_gone(broker, domid, uuid, true, &failure);
 	raw_moves_domain_gone(broker, domid, uuid, true, &failure);
-	raw_maps_domain_gone(broker, domid, uuid, true, &failure);
+	maps_domain_gone(broker, domid, uuid, true, &failure);
 }
 
 void regions_worker_arrived(struct broker *broker, uint32_t domid, const char *uuid, int fd)
@@ -318,7 +318,7 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 	}
 	raw_pins_open_failed(broker, domid, &failure);
 	raw_moves_open_failed(broker, domid, &failure);
-	raw_maps_open_failed(broker, domid, &failure);
+	maps_open_failed(broker, domid, &failure);
 }
 
 void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
@@ -341,7 +341,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 		log_info("%s, and %u regions with it", failure.text, n_placed);
 	raw_pins_domain_gone(broker, domid, uuid, false, &failure);
 	raw_moves_domain_gone(broker, domid, uuid, false, &failure);
-	raw_maps_domain_gone(broker, domid, uuid, false, &failure);
+	maps_domain_gone(broker, domid, uuid, false, &failure);
 }
 
 void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot)

@@ -56,8 +56,7 @@ void regions_end_task(struct broker *broker, struct region *region);
 void regions_done(struct broker *broker, struct region *region, Xenvram__Internal__Command__WhatCase what,
 	const struct asker *asker, const Xenvram__Internal__Done *done);
 /* Nobody will answer a command of this asker: its worker, or its region, is gone (region_polls.c). */
-void regions_command_lost(
-	struct broker *broker, const struct asker *asker, Xenvram__Internal__Command__WhatCase what);
+void regions_command_lost(struct broker *broker, const struct asker *asker);
 void regions_worker_lost(struct domain *domain);
 
 /* ---- what clients ask of regions that are there (region_polls.c) ---- */
@@ -76,9 +75,5 @@ void regions_answer_polls(struct broker *broker, struct region *region, const st
  */
 void regions_mark(struct region *region, const struct asker *asker, Xenvram__V1__Run **runs, size_t n_runs);
 void regions_marked(struct broker *broker, const struct asker *asker, const struct failure *failure);
-/* Answers the asker with where the pages are, from first_page on. */
-void regions_map(struct region *region, const struct asker *asker, uint64_t first_page);
-void regions_mapped(struct broker *broker, struct region *region, const struct asker *asker,
-	const Xenvram__Internal__Done *done, const struct failure *failure);
 
 #endif

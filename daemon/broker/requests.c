@@ -9,8 +9,8 @@
 #include "daemon/broker/domain.h"
 #include "daemon/broker/gate.h"
 #include "daemon/broker/listing.h"
+#include "daemon/broker/maps.h"
 #include "daemon/broker/ranges.h"
-#include "daemon/broker/raw_maps.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -170,15 +170,9 @@ static void handle_map_region(struct broker *broker, struct connection *connecti
 	const Request *request)
 {
 	struct region *region = regions_require(broker, asker, request->map_region->cookie);
-	struct failure failure;
-
 	(void)connection;
-	if (!region)
-		return;
-	if (domain_admit_command(region->domain, &failure) < 0)
-		asker_fail(broker, asker, &failure);
-	else
-		regions_map(region, asker, request->map_region->first_page);
+	if (region)
+		maps_of_region(region, asker, request->map_region->first_page);
 }
 
 static void handle_bind(struct broker *broker, struct connection *connection, const struct asker *asker,
@@ -196,7 +190,7 @@ static void handle_move_ram(struct broker *broker, struct connection *connection
 static void handle_map_ram(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
-	raw_maps_begin(broker, connection, asker, request->map_ram);
+	maps_of_move(broker, connection, asker, request->map_ram);
 }
 
 static void handle_pin_cacheattr(struct broker *broker, struct connection *connection,

@@ -30,16 +30,12 @@ class MoveTest(SimTest):
     def create(self, **more):
         return self.owner.create(1, VRAM, BACKING, NR_PAGES, **more).cookie
 
-    def map(self, cookie):
-        """While a worker that died has no successor yet one is to ask again."""
-        return protocol.until_answered(lambda: self.owner.map(cookie))
-
     def assert_at(self, cookie, vram):
         region = self.owner.region(cookie)
         self.assertEqual((region.state, hex(region.vram_gfn), region.between), (pb.ACTIVE, hex(vram), False))
         self.assert_moved(self.before, self.domain, vram, BACKING, NR_PAGES)
         self.assertEqual(self.domain.pins(), [(vram, vram + NR_PAGES - 1, WB)])
-        self.assertEqual(self.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, vram)])
+        self.assertEqual(self.owner.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, vram)])
 
     def assert_followed_at(self, cookie, vram):
         since = self.exact_since(self.owner, cookie)
@@ -271,6 +267,22 @@ class Deaths(MoveTest):
             self.assert_moved(self.before, self.domain, region.vram_gfn, BACKING, NR_PAGES)
             self.owner.move(cookie, vram)
             self.assert_at(cookie, vram)
+
+    def test_workers_are_killed_while_pages_are_mapped(self):
+        """Whoever comes next answers: nobody has to ask again."""
+        cookie = self.create()
+        for _ in range(3):
+            kill(self.daemon.await_worker(1))
+            self.assertEqual(self.owner.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, VRAM)])
+            self.host.fault("map", 1, 1, "kill", "after")
+            self.assertEqual(self.owner.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, VRAM)])
+        self.host.fault("map", 1, 1, "delay", 500000)
+        serial = self.owner.start("map_region", pb.MapRegion(cookie=cookie))
+        wait_for(lambda: self.daemon.worker_pid(1), "there is a worker")
+        self.domain.destroy()
+        reply, _ = self.owner.finish(serial)
+        self.assertIn(reply.status, (pb.NO_DOMAIN, pb.NOT_FOUND), reply.message)
+        self.assertEqual(self.owner.regions(), [])
 
     def test_the_domain_dies_meanwhile(self):
         cookie = self.create()
