@@ -91,6 +91,16 @@ void connection_bind(struct connection *connection, const struct binding *bindin
 	update_reading(connection);
 }
 
+void connections_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
+{
+	struct connection *connection;
+	LIST_FOREACH(connection, &broker->connections, link) {
+		if (connection->binding.state == BINDING_BOUND &&
+			binding_covers(&connection->binding, domid, uuid))
+			connection->binding.gone = true;
+	}
+}
+
 void connection_set_greeted(struct connection *connection)
 {
 	if (connection->greeted)

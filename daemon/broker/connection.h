@@ -32,6 +32,9 @@ uint32_t connection_uid(const struct connection *connection);
 const struct binding *connection_binding(const struct connection *connection);
 void connection_bind(struct connection *connection, const struct binding *binding);
 
+/* The domain is gone: what is bound to it asks in vain from now on. */
+void connections_domain_gone(struct broker *broker, uint32_t domid, const char *uuid);
+
 bool connection_is_greeted(const struct connection *connection);
 void connection_set_greeted(struct connection *connection);
 /* It ends, and the peer is told why in a reply to no request. */

@@ -68,6 +68,10 @@ static int check_domain(
 			"the request is about domain %" PRIu32
 			", and this connection is bound to domain %" PRIu32,
 			domid, binding->domid);
+	if (binding->gone)
+		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
+			"domain %" PRIu32 " (%s), which this connection is bound to, is gone", domid,
+			binding->uuid);
 	domain = domain_find(broker, domid);
 	if (domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0)
 		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,

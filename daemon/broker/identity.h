@@ -38,6 +38,7 @@ struct binding {
 	enum binding_state state;
 	uint32_t domid;
 	char uuid[UUID_BYTES]; /* empty until it is bound */
+	bool gone;             /* the domain, as far as is known */
 	struct asker asker; /* while pending: of the request Bind; nobody when the peer's uid asks for it */
 };
 

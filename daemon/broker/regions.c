@@ -328,6 +328,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 	unsigned int n_placed = 0;
 
 	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH, "domain %u (%s) is gone", domid, uuid);
+	connections_domain_gone(broker, domid, uuid);
 	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
 		/* One without UUID is being created, and was meant for the domain that there was. */
 		if (region->record.domid != domid ||

@@ -239,6 +239,24 @@ class Death(SimTest):
         self.assert_dead(cookie)
         self.assert_domid_is_free()
 
+    @unittest.skipIf(os.geteuid() != 0, "binding a connection takes root")
+    def test_what_was_bound_to_the_dead_does_not_use_up_its_successor(self):
+        """Nor its share of requests that pause the guest."""
+        old = self.client()
+        old.bind(1)
+        self.domain.destroy()
+        self.daemon.await_no_worker(1)
+        self.domain = self.add_domain(1)
+        new = self.client()
+        new.bind(1)
+        create = pb.CreateRegion(domid=1, vram_gfn=VRAM, backing_gfn=BACKING, nr_pages=NR_PAGES)
+        self.refused(pb.NO_DOMAIN, errno.ESRCH, old.create, 1, VRAM, BACKING, NR_PAGES)
+        for _ in range(40):
+            for serial in [old.start("create_region", create) for _ in range(30)]:
+                reply, _ = old.finish(serial)
+                self.assertEqual((reply.status, reply.os_error), (pb.NO_DOMAIN, errno.ESRCH), reply.message)
+        new.destroy(new.create(1, VRAM, BACKING, NR_PAGES).cookie)
+
     def test_many_lives(self):
         """A domid that is used again and again leaves nothing behind."""
         for i in range(10):
