@@ -96,6 +96,12 @@ def _stuck_move(stage):
     return cookie
 
 
+def _adopted_stuck_move(stage):
+    cookie = _adopted(stage)
+    _must_stick(stage.client.move, stage, cookie, NEW_VRAM)
+    return cookie
+
+
 def _stuck_part(stage):
     cookie = _in_pieces(stage)
     _must_stick(stage.client.destroy, stage, cookie, first_page=PART.start, nr_pages=len(PART))
@@ -116,6 +122,7 @@ OPERATIONS = [
     Operation("move-pieces", _move, _in_pieces),
     Operation("move-stuck", _move, _stuck_move),
     Operation("destroy-stuck-move", _destroy, _stuck_move),
+    Operation("destroy-adopted-stuck-move", _destroy, _adopted_stuck_move),
     Operation("part", _part, _created),
     Operation("part-pieces", _part, _in_pieces, anchored=False),
     Operation("part-adopted", _part, _adopted),
