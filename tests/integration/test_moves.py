@@ -281,8 +281,9 @@ class Deaths(MoveTest):
         wait_for(lambda: self.daemon.worker_pid(1), "there is a worker")
         self.domain.destroy()
         reply, _ = self.owner.finish(serial)
-        self.assertIn(reply.status, (pb.NO_DOMAIN, pb.NOT_FOUND), reply.message)
-        self.assertEqual(self.owner.regions(), [])
+        # It may have been quick.
+        self.assertIn(reply.status, (pb.OK, pb.NO_DOMAIN, pb.NOT_FOUND), reply.message)
+        wait_for(lambda: not self.owner.regions(), "the region goes")
 
     def test_the_domain_dies_meanwhile(self):
         cookie = self.create()
