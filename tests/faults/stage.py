@@ -93,7 +93,9 @@ class Stage:
         self.host = Host(self.build, os.path.join(directory, "host"), xen=xen, mode=mode, frames=8 * RAM_PAGES)
         self.view = View(self.build, self.host.path)
         self.steps = Steps(os.path.join(directory, "steps"))
-        self.daemon = self.client = None
+        self.daemon = None
+        self.n_supervisors = self.client_of = 0
+        self.clients = []  # the last one is connected to the last supervisor
         self.n_daemons = 0
         self.add_domain()
 
@@ -143,12 +145,11 @@ class Stage:
             ASAN_OPTIONS="verify_asan_link_order=0",
         )
         self.daemon.start()
-        self.client = protocol.Client(self.daemon.socket)
+        self.n_supervisors = 1
+        self.await_service()
 
-    def restart_daemon(self, before_it_serves=lambda: None):
-        """The supervisor was killed: another one in the same directory."""
-        self.daemon.process.wait()
-        before = self.daemon.log().count("serving")
+    def start_supervisor(self):
+        """Where one was killed: another one in the same directory."""
         with open(self.daemon.log_path, "ab") as log:
             self.daemon.process = subprocess.Popen(
                 self.daemon.command,
@@ -158,24 +159,46 @@ class Stage:
                 stderr=log,
                 preexec_fn=end_with_us,
             )
-        before_it_serves()
-        wait_until(lambda: self.daemon.log().count("serving") > before, "the next supervisor serves")
-        self.client.close()
-        self.client = protocol.Client(self.daemon.socket)
+        self.n_supervisors += 1
+
+    def start_supervisor_if_dead(self):
+        if self.daemon.process.poll() is not None:
+            self.start_supervisor()
+
+    def await_service(self):
+        """A connection to the last supervisor that was started."""
+
+        def connected():
+            try:
+                self.clients.append(protocol.Client(self.daemon.socket))
+            except (ConnectionError, FileNotFoundError, protocol.Restarted, protocol.Closed):
+                return False
+            return True
+
+        if self.client_of < self.n_supervisors:
+            wait_until(connected, "the supervisor serves")
+            self.client_of = self.n_supervisors
+
+    @property
+    def client(self):
+        return self.clients[-1]
 
     def end_daemon(self):
         """It must end well; its directory goes when it did."""
         if self.daemon is None:
             return
         daemon, self.daemon = self.daemon, None
+        clients, self.clients = self.clients, []
+        self.n_supervisors = self.client_of = 0
         self.steps.disarm()
         self.steps.release()
         try:
-            for region in self.client.regions():
-                self.client.destroy(region.cookie)
+            for region in clients[-1].regions():
+                clients[-1].destroy(region.cookie)
         except (protocol.Failed, protocol.Restarted, protocol.Closed, OSError):
             pass  # after a violation
-        self.client.close()
+        for client in clients:
+            client.close()
         try:
             status = daemon.stop() if daemon.process.poll() is None else daemon.process.returncode
         except subprocess.TimeoutExpired:
@@ -217,7 +240,10 @@ class Stage:
         regions = []
 
         def settled():
-            regions[:] = self.client.regions()
+            try:
+                regions[:] = self.client.regions()
+            except protocol.Restarted:
+                return False
             return all(region.state in (pb.ACTIVE, pb.REGION_STUCK) for region in regions)
 
         wait_until(settled, "every region is active, stuck or gone")

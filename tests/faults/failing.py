@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Hypercalls fail."""
+
+import errno
+import itertools
+
+from attempt import Attempt
+from stage import DOMID
+
+ALL_PAGES = 0xFFFFFFFF
+
+# What each call can answer, by Xen and by Linux. Left out are those that would be a lie here: ESRCH is for domains that
+# die, and those really do; ENOENT for a pin that is not there.
+ERRORS = {
+    "track": ("ENODATA", "EINVAL", "ENOMEM", "EFAULT", "E2BIG", "EPERM", "EOPNOTSUPP"),
+    "relocate": ("EINVAL", "EACCES", "EXDEV", "EPERM", "EOVERFLOW", "ENOMEM", "ENOENT", "ENXIO", "EFAULT"),
+    "pin": ("EBUSY", "ENOSPC", "EINVAL", "EPERM", "ENOMEM", "EOPNOTSUPP"),
+    "modified": ("EINVAL", "EPERM", "ENOMEM", "EOPNOTSUPP"),
+    "map": ("EPERM", "EINVAL", "ENOMEM", "EFAULT"),
+}
+# How much of the call was done before it failed.
+PROGRESS = {"relocate": (0, 1, 20, ALL_PAGES), "track": (0, ALL_PAGES), "map": (0,), "pin": (0,), "modified": (0,)}
+# A page that a map call is refused, neither RAM nor hole.
+PAGE_ERRORS = ("ENOENT", "ENOMEM")
+
+# Where pages are moved one by one: which of the calls of a kind fail, besides the last.
+FIRST_CALLS = 5
+
+
+class Fault:
+    """The nth call of a kind fails."""
+
+    def __init__(self, kind, nth, error, pages=0, lasting=False, of_page=False):
+        self.kind, self.nth, self.error, self.pages = kind, nth, error, pages
+        self.lasting, self.of_page = lasting, of_page
+
+    def __str__(self):
+        pages = "all" if self.pages == ALL_PAGES else self.pages
+        where = f"page{pages}" if self.of_page else f"after{pages}"
+        return f"{self.kind}{self.nth}{'+' if self.lasting else ''}-{self.error}-{where}"
+
+    def arm(self, view):
+        view.fault(self.kind, DOMID, self.nth, getattr(errno, self.error), self.pages, self.lasting, self.of_page)
+
+
+def faults_of(counts, lasting):
+    """Every failure of every call that an operation makes, {kind: how many}."""
+    for kind, n in counts.items():
+        for nth in sorted({*range(1, min(n, FIRST_CALLS) + 1), n} - {0}):
+            for error, pages in itertools.product(ERRORS[kind], PROGRESS[kind]):
+                yield Fault(kind, nth, error, pages, lasting)
+            if kind == "map":
+                for error, page in itertools.product(PAGE_ERRORS, (0, 1)):
+                    yield Fault(kind, nth, error, page, lasting, of_page=True)
+
+
+def count_calls(stage, operation, faults=()):
+    """{kind: hypercalls that the operation makes}"""
+    attempt = Attempt(stage, operation)
+    before = stage.view.calls(DOMID)
+    for fault in faults:
+        fault.arm(stage.view)
+    attempt.start()
+    reply = attempt.reply()
+    # A call that fails is not counted by the host.
+    after = stage.view.calls(DOMID)
+    counts = {kind: after[kind] - before[kind] + sum(f.kind == kind for f in faults) for kind in after}
+    attempt.judge(reply)
+    return counts
+
+
+class FailurePoint:
+    """One or two hypercalls fail."""
+
+    def __init__(self, *faults):
+        self.faults = faults
+
+    def __str__(self):
+        return "fail/" + ",".join(map(str, self.faults))
+
+    def run(self, stage, operation):
+        attempt = Attempt(stage, operation)
+        for fault in self.faults:
+            fault.arm(stage.view)
+        attempt.start()
+        attempt.judge(attempt.reply())
+        return True
+
+
+def failure_points(stage, operation):
+    counts = count_calls(stage, operation)
+    for lasting in (False, True):
+        for fault in faults_of(counts, lasting):
+            yield FailurePoint(fault)
+    # What undoes the operation fails as well.
+    for first in (Fault("relocate", 1, "ENOMEM", 20), Fault("relocate", 2, "EINVAL", 20), Fault("pin", 1, "EPERM")):
+        if counts[first.kind] < first.nth:
+            continue
+        more = count_calls(stage, operation, [first])
+        for lasting in (False, True):
+            for second in faults_of(more, lasting):
+                # Calls that the first lets happen as they did were dealt with above.
+                if second.nth > counts[second.kind] or (second.kind, second.nth) > (first.kind, first.nth):
+                    yield FailurePoint(first, second)
