@@ -193,12 +193,15 @@ static bool take_fields(struct cursor *cursor, uint64_t *values, unsigned int n)
 	return true;
 }
 
-/* What comes up to the end, and says so. */
+/* What comes up to the end, and says so in no more bytes than it takes: not all that can be longer is allowed. */
 static bool take_rest(struct cursor *cursor, uint8_t tag)
 {
+	const uint8_t *begin = cursor->at;
 	uint64_t length;
+
 	return take_tag(cursor, tag) && take_varint(cursor, &length) &&
-	       length == (uint64_t)(cursor->end - cursor->at);
+	       length == (uint64_t)(cursor->end - cursor->at) &&
+	       (size_t)(cursor->at - begin) == 1 + varint_bytes(length);
 }
 
 static void *allocate(ProtobufCAllocator *allocator, size_t size)
