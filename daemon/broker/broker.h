@@ -26,11 +26,12 @@ struct connection;
 
 /* ---- domains and their workers: domain.c ---- */
 
-/* What polls of a domain took lately. */
+/* What polls of a domain took since the governor looked last. */
 struct poll_use {
 	uint64_t polls;
 	uint64_t poll_ns;
 	uint64_t cost_ns;   /* of one poll, the last time that there were any */
+	uint64_t parted_ns; /* the last poll for a region that is gone */
 	uint32_t period_us; /* the shortest that a subscription asks for; 0: none */
 };
 

@@ -54,6 +54,24 @@ void governor_meet_log(struct region *region)
 	look(region, &ignored, &ignored);
 }
 
+/* One poll serves all that are there at the time; those of regions that come and go are different ones. */
+void governor_part_log(struct region *region)
+{
+	const struct region_log_header *header = region->log.header;
+	uint64_t polls, poll_ns;
+
+	if (!header || !region->domain)
+		return;
+	struct poll_use *use = &region->domain->use;
+	uint64_t last_poll_ns = __atomic_load_n(&header->last_poll_ns, __ATOMIC_RELAXED);
+	look(region, &polls, &poll_ns);
+	if (last_poll_ns <= use->parted_ns)
+		return;
+	use->parted_ns = last_poll_ns;
+	use->polls += polls;
+	use->poll_ns += poll_ns;
+}
+
 /* One hypercall serves all regions of a domain, and is counted in each of them. */
 static void add_use(struct region *region)
 {
@@ -97,8 +115,6 @@ static size_t collect(
 	uint64_t used_ns = 0;
 	size_t n = 0;
 
-	LIST_FOREACH(domain, &broker->domains, link)
-		domain->use = (struct poll_use){.cost_ns = domain->use.cost_ns};
 	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->domain)
 			add_use(region);
@@ -110,6 +126,7 @@ static size_t collect(
 			use->cost_ns = use->poll_ns / use->polls;
 		if ((use->polls > 0 || use->period_us > 0) && n < MAX_REGIONS)
 			demands_ppm[n++] = demand_of(use, elapsed_ns, broker->governor.share_ppm);
+		*use = (struct poll_use){.cost_ns = use->cost_ns, .parted_ns = use->parted_ns};
 	}
 	*ret_used_ppm = to_ppm(used_ns, elapsed_ns);
 	return n;

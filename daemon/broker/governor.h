@@ -21,6 +21,8 @@ void governor_wake(struct broker *broker);
 
 /* The region has a log: what stands there already was used before anybody looked. */
 void governor_meet_log(struct region *region);
+/* The region goes: what it used since counts all the same. */
+void governor_part_log(struct region *region);
 
 /* Tells a worker that has just come. */
 void governor_tell(const struct broker *broker, struct domain *domain);

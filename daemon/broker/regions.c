@@ -54,6 +54,7 @@ void regions_remove(struct broker *broker, struct region *region, const char *re
 	if (region->journaled && journal_erase(broker->journal_fd, region->slot) < 0)
 		log_error("region 0x%" PRIx64 " cannot be erased from the journal: %s", region->record.cookie,
 			strerror(errno));
+	governor_part_log(region);
 	if (region->log_requested || region->log_fd >= 0)
 		supervisor_drop_log(broker, region->record.cookie);
 	region_table_remove(&broker->regions, region);

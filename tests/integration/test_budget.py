@@ -150,6 +150,31 @@ class Budget(SimTest):
         used = (cpu_seconds(worker) - before) / (time.monotonic() - begun)
         self.assertLess(used, 0.2)
 
+    def test_ranges_that_come_and_go_are_bound_as_well(self):
+        domids = (1, 2, 3, 4)
+        for domid in domids:
+            self.add_domain(domid)
+            self.host.fault("track", domid, "every", "delay", 10 * SLOW_US)
+            # Its worker stays.
+            self.asker.create(domid, VRAM, BACKING, NR_PAGES)
+        stop = threading.Event()
+
+        def track(domid):
+            client = self.client()
+            while not stop.is_set():
+                client.track_dirty(domid, BACKING + NR_PAGES, 1)
+                client.call("track_dirty", pb.TrackDirty(domid=domid))
+
+        threads = [threading.Thread(target=track, args=(domid,)) for domid in domids]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(lambda: self.budget().share_ppm < 40000, "they share")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
     def test_a_budget_for_all_leaves_everybody_alone(self):
         self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
         self.daemon.reload()
