@@ -10,9 +10,11 @@
  *              the hypervisor's bitmap, track_dirty_vram the call that clears it
  *   worker     each step is one on_timer() of tracker.c, or a part of it: read_bitmap; publish, which is
  *              tracked_region_publish with log_writer_mark_bits and log_writer_mark_all; commit, which is
- *              log_writer_commit; set_idle, which is mark_idle_regions; stop_tracking, which is tracker_suspend;
- *              or a tracker_mark. start is what a new worker does in tracker_new and tracker_add. Whether
- *              somebody watches may change before each poll.
+ *              log_writer_commit; pass_over, which is tracked_region_publish for other pages only, and
+ *              tracked_region_describe when none are wanted; stop_tracking, which is tracker_suspend; or a
+ *              tracker_mark. start is what a new worker does in tracker_new and tracker_add. Whether somebody
+ *              watches, and which pages, may change before each poll. A range that may not be changed yet is one
+ *              that is cut.
  *   memory     lets readers see what the worker stored
  *   reader     region_log_scan, again and again. Reader 0 has a cursor from the beginning, or none, which is 0;
  *              reader 1 has none. How long either rests, before its first scan and between two, is open, and
@@ -234,8 +236,8 @@ inline publish(range)
 	collected = written && !told
 }
 
-/* Its bits were read for other regions. */
-inline set_idle()
+/* Its bits were read for other regions, or for other pages of this one. */
+inline pass_over()
 {
 #ifndef FOLLOWED_IGNORED
 	followed = false;
@@ -277,7 +279,7 @@ inline start()
 
 proctype worker()
 {
-	byte tracked;         /* tracker::tracked, what it has of this region; 0 also stands for tracker::fresh */
+	byte tracked;         /* tracked_range::gfns, what it has of this region; 0 also for tracked_range::fresh */
 	bool followed = true; /* tracked_region::followed */
 	bool marked;          /* pages, in a generation that is not stored yet */
 	bool collected;       /* what readers must hear of */
@@ -296,10 +298,14 @@ proctype worker()
 	:: d_step { !marked -> read_bitmap(OTHER, 0); publish(OTHER) }
 	:: d_step { !marked -> read_bitmap(0, 0); publish(0) }
 	/* Nobody watches, but the hull of other regions goes over this one, or over a part of it. */
-	:: d_step { !marked -> read_bitmap(REGION, 0); set_idle() }
-	:: d_step { !marked -> read_bitmap(REGION, 0); lose_bitmap(); set_idle() }
-	:: d_step { !marked -> read_bitmap(BLOCK, 0); set_idle() }
-	:: d_step { !marked -> read_bitmap(OTHER, 0); set_idle() }
+	:: d_step { !marked -> read_bitmap(REGION, 0); pass_over() }
+	:: d_step { !marked -> read_bitmap(REGION, 0); lose_bitmap(); pass_over() }
+	:: d_step { !marked -> read_bitmap(BLOCK, 0); pass_over() }
+	:: d_step { !marked -> read_bitmap(OTHER, 0); pass_over() }
+	/* Others of its pages are watched, in its block or elsewhere, and something is found there, or not. */
+	:: d_step { !marked -> read_bitmap(REGION, 0); pass_over(); mark(SIBLING) }
+	:: d_step { !marked -> read_bitmap(REGION, 0); pass_over(); mark(OTHER) }
+	:: d_step { !marked -> read_bitmap(BLOCK, 0); pass_over(); mark(OTHER) }
 	/* A device model reports what it wrote; somebody asks for all. */
 	:: d_step { !marked && told -> told = false; mark(FOLLOWED); collected = true }
 	:: d_step { !marked -> mark(REGION) }

@@ -4,10 +4,11 @@
  * it? As in region_log.pml nothing is limited, and all that can happen is searched; ./run breaks this model too.
  *
  * Model and code:
- *   worker     handle is handle_command() of worker.c, with tracker_watch, tracker_add_wake (HOOK) and
- *              tracker_drop_wake (UNHOOK); publish is a poll that finds something: log_writer_commit, and then
- *              tracked_region_wake for all that are hooked; set_idle is tracked_region_set_idle; start is what a
- *              new worker does in tracker_add
+ *   worker     handle is command_carry_out() with tracker_add for a region that is there (ATTACH),
+ *              tracker_add_reader (ADD) and tracker_drop_reader (DROP); publish is a poll that finds something:
+ *              log_writer_commit, and then stale for all whose pages it has; wake is tracked_region_wake, later by
+ *              as much as a reader's period asks for; set_idle is tracked_region_describe when nothing is wanted
+ *              any more; start is what a new worker does in tracker_add
  *   broker     attach is attach() of region_work.c, after a crash of the worker or of the broker itself;
  *              subscribe and unsubscribe are subscription_create and subscription_end
  *   memory     lets readers see the generation, and after it the bytes in their pipes
@@ -22,7 +23,11 @@
 #define READER 1 /* as sets */
 #define OTHERS 2
 
-mtype = { WATCH, HOOK, UNHOOK };
+/* The worker's readers, as sets: those with a pipe, and one that has none. */
+#define PIPES     3
+#define WITHOUT_PIPE 4
+
+mtype = { ATTACH, ADD, DROP };
 chan commands = [6] of { mtype, byte };
 bool attached;   /* the worker takes commands */
 byte subscribed; /* a set */
@@ -34,14 +39,16 @@ bool publishing;      /* a generation is stored, but not seen yet */
 byte wakes_under_way; /* set of pipes, written to after it */
 byte woken;           /* set of pipes with a byte in them */
 
-mtype = { IDLE, LINGERING, WATCHED };
-mtype arming = IDLE; /* tracked_region::period_us, armed_till_ns */
-bool followed;       /* tracked_region::followed; if not, the next poll will find something */
-byte hooked;         /* tracked_region::wakes, a set of pipes */
+byte readers;   /* tracked_region::readers */
+bool lingering; /* tracked_region::lingering */
+byte stale;     /* set of pipes: reader::stale */
+bool followed;  /* tracked_region::followed; if not, the next poll will find something */
+
+#define WANTED (readers || lingering)
 
 /* Nothing more will happen by itself. */
 #define QUIET \
-	(attached && empty(commands) && !publishing && !wakes_under_way && (arming == IDLE || followed))
+	(attached && empty(commands) && !publishing && !stale && !wakes_under_way && (!WANTED || followed))
 
 #ifdef WAKE_EARLY
 #define SAID true
@@ -63,33 +70,49 @@ end:
 inline publish()
 {
 	publishing = true;
-	wakes_under_way = wakes_under_way | hooked
+#ifdef WAKE_DROPPED
+	/* Who was woken a moment ago is not told. */
+	if
+	:: true
+	:: stale = readers & PIPES
+	fi
+#else
+	stale = readers & PIPES
+#endif
+}
+
+inline wake()
+{
+	wakes_under_way = wakes_under_way | stale;
+	stale = 0
+}
+
+inline drop(which)
+{
+	lingering = lingering || (readers & (which));
+	readers = readers & ~(which);
+	stale = stale & ~(which)
 }
 
 inline handle()
 {
 	if
-	:: commands ? WATCH, about ->
-		if
-		:: about -> arming = WATCHED
-		:: !about && arming == WATCHED -> arming = LINGERING
-		:: else
-		fi
-	:: commands ? HOOK, about ->
-		hooked = hooked | about;
+	:: commands ? ATTACH, about -> drop(PIPES | WITHOUT_PIPE)
+	:: commands ? ADD, about ->
+		readers = readers | about;
 #ifndef HOOK_SILENT
 		/* Something may have been published since the reader looked. */
-		wakes_under_way = wakes_under_way | about
+		stale = stale | (about & PIPES)
 #endif
-	:: commands ? UNHOOK, about -> hooked = hooked & ~about
+	:: commands ? DROP, about -> drop(about)
 	fi;
 	about = 0
 }
 
 inline set_idle()
 {
-	arming = IDLE;
-	followed = false
+	lingering = false;
+	followed = followed && readers
 }
 
 inline drop_commands()
@@ -102,20 +125,25 @@ inline drop_commands()
 
 inline start()
 {
-	hooked = 0;
+	readers = 0;
+	stale = 0;
 	set_idle();
 	publish()
 }
 
 inline attach()
 {
+	commands ! ATTACH, 0;
 #ifndef NOT_HOOKED_AGAIN
 	if
-	:: subscribed & READER -> commands ! HOOK, pipe
+	:: subscribed & READER -> commands ! ADD, pipe
 	:: else
 	fi;
 #endif
-	commands ! WATCH, (subscribed -> 1 : 0);
+	if
+	:: subscribed & OTHERS -> commands ! ADD, WITHOUT_PIPE
+	:: else
+	fi;
 	attached = true
 }
 
@@ -128,8 +156,9 @@ end:
 	do
 	:: d_step { !attached -> attach() }
 	:: d_step { nempty(commands) -> handle() }
-	:: d_step { arming != IDLE && !publishing -> publish(); followed = true }
-	:: d_step { arming == LINGERING -> set_idle() }
+	:: d_step { WANTED && !publishing -> publish(); followed = true }
+	:: d_step { stale -> wake() }
+	:: d_step { lingering -> set_idle() }
 	/* It crashes, perhaps between a generation and its wake-ups. */
 	:: d_step { true -> drop_commands(); attached = false; publishing = false; wakes_under_way = 0; start() }
 	/* The broker crashes. */
@@ -143,8 +172,8 @@ end:
 #define BROKER_READY       (len(commands) <= 4)
 /* Pipes are used again here, but not before all trace of the last time is gone. */
 #define NEXT_IS_NEW \
-	(!((hooked | wakes_under_way) & next) && !(commands ?? [HOOK, eval(next)]) && \
-		!(commands ?? [UNHOOK, eval(next)]))
+	(!((readers | stale | wakes_under_way) & next) && !(commands ?? [ADD, eval(next)]) && \
+		!(commands ?? [DROP, eval(next)]))
 
 inline tell(command, object)
 {
@@ -154,38 +183,31 @@ inline tell(command, object)
 	fi
 }
 
-inline subscribe(who)
+inline subscribe(who, object)
 {
-	if
-	:: !subscribed -> tell(WATCH, 1)
-	:: else
-	fi;
-	subscribed = subscribed | who
+	subscribed = subscribed | who;
+	tell(ADD, object)
 }
 
-inline unsubscribe(who)
+inline unsubscribe(who, object)
 {
 	subscribed = subscribed & ~who;
-	if
-	:: !subscribed -> tell(WATCH, 0)
-	:: else
-	fi
+	tell(DROP, object)
 }
 
-inline hook()
+inline new_pipe()
 {
 	pipe = next;
 	next = 3 - pipe;
-	woken = woken & ~pipe;
-	tell(HOOK, pipe)
+	woken = woken & ~pipe
 }
 
 proctype others()
 {
 end:
 	do
-	:: d_step { !IS_SUBSCRIBED(OTHERS) && BROKER_READY -> subscribe(OTHERS) }
-	:: d_step { IS_SUBSCRIBED(OTHERS) && BROKER_READY -> unsubscribe(OTHERS) }
+	:: d_step { !IS_SUBSCRIBED(OTHERS) && BROKER_READY -> subscribe(OTHERS, WITHOUT_PIPE) }
+	:: d_step { IS_SUBSCRIBED(OTHERS) && BROKER_READY -> unsubscribe(OTHERS, WITHOUT_PIPE) }
 	od
 }
 
@@ -193,10 +215,10 @@ proctype reader()
 {
 end:
 	do
-	:: d_step { IS_SUBSCRIBED(READER) && BROKER_READY -> tell(UNHOOK, pipe); unsubscribe(READER) }
+	:: d_step { IS_SUBSCRIBED(READER) && BROKER_READY -> unsubscribe(READER, pipe) }
 	:: d_step { IS_SUBSCRIBED(READER) && QUIET && !(woken & pipe) -> assert(!news) }
 	:: if
-	   :: d_step { !IS_SUBSCRIBED(READER) && BROKER_READY && NEXT_IS_NEW -> hook(); subscribe(READER) }
+	   :: d_step { !IS_SUBSCRIBED(READER) && BROKER_READY && NEXT_IS_NEW -> new_pipe(); subscribe(READER, pipe) }
 	   :: IS_SUBSCRIBED(READER)
 	   fi;
 #ifdef DRAIN_LATE
