@@ -46,6 +46,8 @@ struct domain {
 	unsigned int n_commands;
 	bool held; /* not to be freed, though nothing may be left of it */
 	struct poll_use use;
+	uint64_t polls; /* all that were made until the governor looked last */
+	uint64_t poll_ns;
 };
 
 /* ---- the poll budget: governor.c ---- */

@@ -35,57 +35,76 @@ static void tell_all(struct broker *broker)
 	}
 }
 
-/* What the region's polls have cost since it was looked at last. */
-static void look(struct region *region, uint64_t *ret_polls, uint64_t *ret_poll_ns)
+static uint64_t polls_of(const struct region *region)
 {
 	const struct region_log_header *header = region->log.header;
-	uint64_t polls = header ? __atomic_load_n(&header->polls, __ATOMIC_RELAXED) : 0;
-	uint64_t poll_ns = header ? __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED) : 0;
-
-	*ret_polls = polls - region->seen_polls;
-	*ret_poll_ns = poll_ns - region->seen_poll_ns;
-	region->seen_polls = polls;
-	region->seen_poll_ns = poll_ns;
+	return header ? __atomic_load_n(&header->polls, __ATOMIC_RELAXED) : 0;
 }
 
+static uint64_t poll_ns_of(const struct region *region)
+{
+	const struct region_log_header *header = region->log.header;
+	return header ? __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED) : 0;
+}
+
+static void set_seen(struct region *region)
+{
+	region->seen_polls = polls_of(region);
+	region->seen_poll_ns = poll_ns_of(region);
+}
+
+/* An earlier broker may have counted more, for other regions. */
 void governor_meet_log(struct region *region)
 {
-	uint64_t ignored;
-	look(region, &ignored, &ignored);
+	struct domain *domain = region->domain;
+
+	set_seen(region);
+	if (domain->polls < region->seen_polls) {
+		domain->polls = region->seen_polls;
+		domain->poll_ns = region->seen_poll_ns;
+	}
 }
 
 /* One poll serves all that are there at the time; those of regions that come and go are different ones. */
 void governor_part_log(struct region *region)
 {
 	const struct region_log_header *header = region->log.header;
-	uint64_t polls, poll_ns;
 
 	if (!header || !region->domain)
 		return;
 	struct poll_use *use = &region->domain->use;
 	uint64_t last_poll_ns = __atomic_load_n(&header->last_poll_ns, __ATOMIC_RELAXED);
-	look(region, &polls, &poll_ns);
 	if (last_poll_ns <= use->parted_ns)
 		return;
 	use->parted_ns = last_poll_ns;
-	use->polls += polls;
-	use->poll_ns += poll_ns;
+	use->polls += polls_of(region) - region->seen_polls;
+	use->poll_ns += poll_ns_of(region) - region->seen_poll_ns;
 }
 
 /* One hypercall serves all regions of a domain, and is counted in each of them. */
-static void add_use(struct region *region)
+static void add_use(const struct region *region, struct poll_use *use)
 {
-	struct domain *domain = region->domain;
-	uint64_t polls, poll_ns;
+	uint64_t polls = polls_of(region) - region->seen_polls;
 
-	look(region, &polls, &poll_ns);
-	if (polls > domain->use.polls) {
-		domain->use.polls = polls;
-		domain->use.poll_ns = poll_ns;
+	if (polls > use->polls) {
+		use->polls = polls;
+		use->poll_ns = poll_ns_of(region) - region->seen_poll_ns;
 	}
-	if (region->period_us > 0 &&
-		(domain->use.period_us == 0 || region->period_us < domain->use.period_us))
-		domain->use.period_us = region->period_us;
+	if (region->period_us > 0 && (use->period_us == 0 || region->period_us < use->period_us))
+		use->period_us = region->period_us;
+}
+
+void governor_count(const struct domain *domain, uint64_t *ret_polls, uint64_t *ret_poll_ns)
+{
+	struct poll_use use = domain->use;
+	const struct region *region;
+
+	LIST_FOREACH(region, &domain->broker->regions.regions, link) {
+		if (region->domain == domain)
+			add_use(region, &use);
+	}
+	*ret_polls = domain->polls + use.polls;
+	*ret_poll_ns = domain->poll_ns + use.poll_ns;
 }
 
 static uint64_t to_ppm(uint64_t used_ns, uint64_t elapsed_ns)
@@ -116,12 +135,16 @@ static size_t collect(
 	size_t n = 0;
 
 	LIST_FOREACH(region, &broker->regions.regions, link) {
-		if (region->domain)
-			add_use(region);
+		if (!region->domain)
+			continue;
+		add_use(region, &region->domain->use);
+		set_seen(region);
 	}
 	LIST_FOREACH(domain, &broker->domains, link) {
 		struct poll_use *use = &domain->use;
 		used_ns += use->poll_ns;
+		domain->polls += use->polls;
+		domain->poll_ns += use->poll_ns;
 		if (use->polls > 0)
 			use->cost_ns = use->poll_ns / use->polls;
 		if ((use->polls > 0 || use->period_us > 0) && n < MAX_REGIONS)

@@ -24,6 +24,9 @@ void governor_meet_log(struct region *region);
 /* The region goes: what it used since counts all the same. */
 void governor_part_log(struct region *region);
 
+/* All polls of the domain so far, and the time that they took. */
+void governor_count(const struct domain *domain, uint64_t *ret_polls, uint64_t *ret_poll_ns);
+
 /* Tells a worker that has just come. */
 void governor_tell(const struct broker *broker, struct domain *domain);
 

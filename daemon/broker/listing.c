@@ -3,6 +3,7 @@
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/governor.h"
 
 /* A region in a list, and what it points to. */
 struct listed_region {
@@ -84,16 +85,10 @@ void listing_regions(
 	asker_reply(broker, asker, &reply, NULL, 0);
 }
 
-/* One hypercall serves all regions of a domain, and is counted in each of them. */
 static void add_log(Xenvram__V1__DomainInfo *info, const struct region_log_header *header)
 {
-	uint64_t polls = __atomic_load_n(&header->polls, __ATOMIC_RELAXED);
 	uint32_t wanted_us = __atomic_load_n(&header->wanted_period_ns, __ATOMIC_RELAXED) / 1000;
 
-	if (polls >= info->polls) {
-		info->polls = polls;
-		info->poll_ns = __atomic_load_n(&header->poll_ns, __ATOMIC_RELAXED);
-	}
 	if (wanted_us > 0 && (info->wanted_period_us == 0 || wanted_us < info->wanted_period_us)) {
 		info->wanted_period_us = wanted_us;
 		info->period_us = __atomic_load_n(&header->period_ns, __ATOMIC_RELAXED) / 1000;
@@ -113,6 +108,7 @@ static void describe_domain(
 	info->domid = domain->domid;
 	info->uuid = (char *)domain->uuid;
 	info->worker_running = domain->worker != NULL;
+	governor_count(domain, &info->polls, &info->poll_ns);
 	LIST_FOREACH(region, &broker->regions.regions, link) {
 		if (region->domain != domain)
 			continue;

@@ -28,7 +28,7 @@ class Budget(SimTest):
     def setUp(self):
         super().setUp()
         self.asker = self.client()
-        self.logs = {}
+        self.subscribed, self.logs = {}, {}
 
     def follow(self, domid, poll_us=None, period_us=PERIOD_US):
         self.add_domain(domid)
@@ -36,7 +36,8 @@ class Budget(SimTest):
             self.host.fault("track", domid, "every", "delay", poll_us)
         cookie = self.asker.create(domid, VRAM, BACKING, NR_PAGES).cookie
         # Marked all the time, so that it is never idle.
-        self.logs[domid] = self.open_log(self.asker.subscribe(cookie, period_us=period_us))
+        self.subscribed[domid] = self.asker.subscribe(cookie, period_us=period_us)
+        self.logs[domid] = self.open_log(self.subscribed[domid])
         return cookie
 
     def stir(self, *cookies):
@@ -174,6 +175,30 @@ class Budget(SimTest):
             stop.set()
             for thread in threads:
                 thread.join()
+
+    def test_a_domains_polls_are_counted_whichever_region_they_are_for(self):
+        self.follow(1)
+        second = self.asker.create(1, VRAM + NR_PAGES, BACKING + NR_PAGES, NR_PAGES).cookie
+        first_log = self.logs[1]
+        wait_for(lambda: first_log.counters()["polls"] > 100, "the first is polled")
+        self.asker.unsubscribe(self.subscribed[1])
+        second_log = self.open_log(self.asker.subscribe(second, period_us=PERIOD_US))
+
+        def count():
+            (domain,) = self.asker.domains()
+            return first_log.counters()["polls"], second_log.counters()["polls"], domain.polls, domain.poll_ns
+
+        def only_the_second():
+            nonlocal before, after
+            before = count()
+            wait_for(lambda: second_log.counters()["polls"] >= before[1] + 20, "the second is polled")
+            after = count()
+            return after[0] == before[0]
+
+        before = after = None
+        wait_for(only_the_second, "the first is not polled any more")
+        self.assertGreaterEqual(after[2], before[2] + 20)
+        self.assertGreater(after[3], before[3])
 
     def test_a_budget_for_all_leaves_everybody_alone(self):
         self.daemon.configure("[tracking]\npoll-budget-percent = 100\n")
