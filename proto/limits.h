@@ -60,6 +60,8 @@
 #define DEFAULT_PERIOD_US 33000u
 /* Requests a second of a domain's device models for what pauses its guest, or may. */
 #define MAX_GUEST_PAUSES_PER_SECOND 250u
+/* Pages that a MarkDirty may name without being counted among these; writing down more costs like a refresh. */
+#define MAX_UNCOUNTED_MARKED_PAGES 8192u
 /* Records a second about one user, and at once. */
 #define AUDIT_RECORDS_PER_SECOND 50u
 #define AUDIT_RECORDS_AT_ONCE    200u

@@ -397,7 +397,8 @@ struct xenvram_run {
  * Tells every reader that these pages were written. The hypervisor sees what the guest's processors write,
  * not what a device model writes through a mapping, or a device by DMA: whoever does that says so here. The
  * runs are in ascending order and do not overlap. When it returns, the region's log has them. More than 1,024
- * runs go in several requests, and when one fails those before it stay marked.
+ * runs go in several requests, and when one fails those before it stay marked. Of requests with more than 8,192
+ * pages, device models may make so many a second as of others that pause the guest.
  *   EINVAL  cookie 0, no run, an empty one, or one that begins before the end of the one before it
  *   ENOENT  no such region
  *   ERANGE  a run goes beyond the region; none of its request is marked

@@ -148,13 +148,27 @@ static void handle_unsubscribe(struct broker *broker, struct connection *connect
 	asker_reply(broker, asker, &reply, NULL, 0);
 }
 
+static bool is_large(const Xenvram__V1__MarkDirty *mark)
+{
+	uint64_t nr_pages = 0;
+	for (size_t i = 0; i < mark->n_runs; i++)
+		nr_pages += mark->runs[i]->nr_pages;
+	return nr_pages > MAX_UNCOUNTED_MARKED_PAGES;
+}
+
 static void handle_mark_dirty(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Request *request)
 {
-	struct region *region = require_at_work(broker, asker, request->mark_dirty->cookie);
-	(void)connection;
-	if (region)
-		regions_mark(region, asker, request->mark_dirty->runs, request->mark_dirty->n_runs);
+	const Xenvram__V1__MarkDirty *mark = request->mark_dirty;
+	struct region *region = require_at_work(broker, asker, mark->cookie);
+	struct failure failure;
+
+	if (!region)
+		return;
+	if (is_large(mark) && gate_check_pause(broker, connection, &failure) < 0)
+		asker_fail(broker, asker, &failure);
+	else
+		regions_mark(region, asker, mark->runs, mark->n_runs);
 }
 
 static void handle_refresh(struct broker *broker, struct connection *connection, const struct asker *asker,
@@ -224,7 +238,8 @@ static void handle_track_dirty(struct broker *broker, struct connection *connect
 enum {
 	CHANGES = 1, /* something that is audited whatever comes of it; other requests are when they are
 			refused */
-	PAUSES = 2,  /* the guest, or may: so many a second. Snapshot is when it comes to a poll */
+	PAUSES = 2, /* the guest, or may: so many a second. Snapshot is when it comes to a poll, and MarkDirty
+			counts as one when it is large */
 };
 
 struct operation {

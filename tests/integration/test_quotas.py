@@ -15,6 +15,7 @@ from waiting import wait_for
 
 BASE = 3000000
 VRAM, BACKING = 0x4000, 0x400
+MAX_UNCOUNTED_MARKED_PAGES = 8192
 LOW = """
 regions = 3
 regions-per-domain = 2
@@ -180,6 +181,32 @@ class DeviceModels(QuotaTest):
         self.assertIsNone(as_user(BASE + 2, create).status)
         for _ in range(30):
             self.asker.snapshot(cookie, sync=True)
+
+    def test_marks_of_many_pages(self):
+        self.daemon.configure(f"[access]\ndomain-uid-base = {BASE}\n[limits]\nguest-pauses-per-second = 5\n")
+        self.daemon.reload()
+        self.add_domain(1, ram_mib=40)
+        cookie = self.asker.create(1, VRAM, BACKING, MAX_UNCOUNTED_MARKED_PAGES + 1).cookie
+
+        def mark(client, *nr_pages):
+            firsts = [sum(nr_pages[:i]) for i in range(len(nr_pages))]
+            runs = [pb.Run(first=first, nr_pages=n) for first, n in zip(firsts, nr_pages)]
+            return attempt(lambda: client.call("mark_dirty", pb.MarkDirty(cookie=cookie, runs=runs))).status
+
+        def hammer():
+            with protocol.Client(self.daemon.socket) as client:
+                small = {mark(client, 1, MAX_UNCOUNTED_MARKED_PAGES - 1) for _ in range(30)}
+                began = time.monotonic()
+                large = [mark(client, 2, MAX_UNCOUNTED_MARKED_PAGES - 1) for _ in range(30)]
+                took = time.monotonic() - began
+                return small, large, took, mark(client, 1)
+
+        small, large, took, last = as_user(BASE + 1, hammer).value
+        self.assertEqual((small, last), ({None}, None))
+        self.assertEqual(set(large), {None, pb.LIMIT})
+        self.assertLessEqual(large.count(None), 10 + 5 * took + 1)
+        for _ in range(30):
+            self.assertIsNone(mark(self.asker, MAX_UNCOUNTED_MARKED_PAGES + 1))
 
     def test_creations_that_fail(self):
         """Each starts a worker, whether or not anything comes of it, and leaves nothing that remembers."""
