@@ -12,8 +12,8 @@
 int receive_packets(struct xenvram *conn);
 
 /*
- * Waits for one packet, whose descriptors are dropped, for as long as a call may take in all. 1: one was read; 0: none came, or a signal did;
- * -1 when the connection has ended.
+ * Waits for one packet, whose descriptors are dropped, for as long as a call may take in all. 1: one was read;
+ * 0: none came, or a signal did; -1 when the connection has ended.
  */
 int receive_one(struct xenvram *conn);
 
