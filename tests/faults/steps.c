@@ -107,6 +107,7 @@ static void *next(const char *name)
 		return result;                                                                               \
 	}
 
+STEP(ssize_t, send, (int fd, const void *bytes, size_t n, int flags), (fd, bytes, n, flags))
 STEP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 STEP(ssize_t, pwrite, (int fd, const void *bytes, size_t n, off_t offset), (fd, bytes, n, offset))
 STEP(int, xendevicemodel_track_dirty_vram,
