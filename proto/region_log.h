@@ -31,7 +31,7 @@
 enum region_log_state {
 	REGION_LOG_IDLE = 0, /* nobody watches: generations advance only when somebody asks for a snapshot */
 	REGION_LOG_TRACKED = 1, /* polled every period_ns */
-	REGION_LOG_PARTIAL = 2, /* polled, but the hypervisor cannot track all of it: see untracked_pages */
+	REGION_LOG_PARTIAL = 2, /* polled, but the hypervisor does not track all of it: see untracked_pages */
 	REGION_LOG_GONE = 3,    /* the region or its domain is gone; nothing will change any more */
 };
 
@@ -59,7 +59,7 @@ struct region_log_header {
 	uint64_t poll_ns;            /* time spent in them, and in publishing what they found */
 	uint64_t dirty_guest;        /* pages found dirty because the guest wrote them */
 	uint64_t dirty_forced;       /* pages marked because bits may have been lost, or cannot be had */
-	uint64_t untracked_pages;    /* always reported dirty: beyond what one hypercall can cover */
+	uint64_t untracked_pages;    /* always reported dirty: the hypervisor's bits do not cover them */
 	uint64_t dirty_device_model; /* pages that a device model said it wrote */
 	uint64_t wanted_period_ns;   /* the shortest that a reader asks for */
 	uint32_t stretch;            /* enum region_log_stretch: why period_ns is longer */

@@ -589,7 +589,7 @@ struct xenvram_view_info {
 	uint64_t dirty_guest_pages; /* found dirty because the guest wrote them, summed over all polls */
 	uint64_t dirty_device_model_pages; /* said to be written by xenvram_mark_dirty() */
 	uint64_t dirty_forced_pages;       /* called dirty because what the guest wrote could not be told */
-	uint64_t untracked_pages;          /* beyond what one tracking call covers */
+	uint64_t untracked_pages; /* beyond what one tracking call covers, or all, while that fails */
 };
 
 /* Loads the view's counters. Each is right; together they may be of neighbouring polls. */

@@ -29,6 +29,11 @@ enum tracked_range_answer tracked_range_answered(struct tracked_range *range, in
 	return exact ? TRACKED_RANGE_EXACT : TRACKED_RANGE_ALL_DIRTY;
 }
 
+struct extent tracked_range_known(const struct tracked_range *range)
+{
+	return range->fresh ? (struct extent){0} : range->gfns;
+}
+
 bool tracked_range_stop(struct tracked_range *range)
 {
 	bool was_on = range->gfns.nr_pages > 0;

@@ -30,6 +30,9 @@ void tracked_range_want(struct tracked_range *range, struct extent wanted, uint6
 /* What the hypervisor's answer to a call for this range means; error is 0 or its errno. */
 enum tracked_range_answer tracked_range_answered(struct tracked_range *range, int error);
 
+/* The gfns of which its next answer will be exact: none before the first answer, or after one that failed. */
+struct extent tracked_range_known(const struct tracked_range *range);
+
 /* Tracking was stopped. False: it was off. */
 bool tracked_range_stop(struct tracked_range *range);
 

@@ -256,7 +256,7 @@ static void on_timer(evutil_socket_t fd, short what, void *data)
 		deadline = min(deadline, poll_due(tracker, &demand));
 	struct tracked_region *region;
 	LIST_FOREACH(region, &tracker->regions, link) {
-		tracked_region_describe(region, &tracker->pace, tracker->range.gfns, now);
+		tracked_region_describe(region, &tracker->pace, tracked_range_known(&tracker->range), now);
 		deadline = min(deadline, tracked_region_wake(region, now));
 	}
 	schedule(tracker, deadline);
@@ -285,7 +285,7 @@ int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, in
 	LIST_INSERT_HEAD(&tracker->regions, region, link);
 	/* Whoever wrote the log before may have had bits that it never published. */
 	tracked_region_refresh(region);
-	tracked_region_describe(region, &tracker->pace, tracker->range.gfns, clock_now_ns());
+	tracked_region_describe(region, &tracker->pace, tracked_range_known(&tracker->range), clock_now_ns());
 	return 0;
 }
 

@@ -174,7 +174,10 @@ class Tracking(FaultTest):
             wait_for(lambda: len(log.scan(since)[0]) == NR_PAGES, "all is dirty")
         time.sleep(0.2)
         self.assertLessEqual(self.daemon.log().count("Cannot allocate memory"), 1, "said once, not at every poll")
+        self.assertEqual(log.state, region_log.PARTIAL)
+        self.assertEqual(log.counters()["untracked_pages"], NR_PAGES)
         self.host.clear_faults()
+        wait_for(lambda: log.state == region_log.TRACKED, "tracking works again")
         for _ in range(2):
             _, since = self.asker.snapshot(self.cookie, 0, sync=True)
         self.guest.write([VRAM + 9], 1)

@@ -314,12 +314,18 @@ static void lose_bits(int error)
 		fake_xen_write(bench_gfn(0, i));
 		fake_loop_run_us(PERIOD);
 		bench_assert_all(0);
+		/* Who looks at the log sees that all of it is dirty only because nothing is known. */
+		assert_int_equal(
+			header(0)->state, error == ENODATA ? REGION_LOG_TRACKED : REGION_LOG_PARTIAL);
+		assert_int_equal(header(0)->untracked_pages, error == ENODATA ? 0 : BENCH_PAGES);
 	}
 	if (error != ENODATA) {
 		/* The first answer after an error may be short of what was lost with it. */
 		fake_loop_run_us(PERIOD);
 		bench_assert_all(0);
 	}
+	assert_int_equal(header(0)->state, REGION_LOG_TRACKED);
+	assert_int_equal(header(0)->untracked_pages, 0);
 	fake_xen_write(bench_gfn(0, 9));
 	fake_loop_run_us(PERIOD);
 	bench_assert_only(0, 9);
