@@ -143,10 +143,12 @@ static void keep_log(struct worker *worker, Xenvram__Internal__LogRef *log, int 
 	Xenvram__Internal__FromWorker message = XENVRAM__INTERNAL__FROM_WORKER__INIT;
 	message.what_case = XENVRAM__INTERNAL__FROM_WORKER__WHAT_LOG_KEPT;
 	message.log_kept = log;
-	if (log_store_add(&worker->logs, log->cookie, fd) == 0)
+	if (log_store_add(&worker->logs, log->cookie, fd) == 0) {
 		tell_supervisor(worker, &message);
-	else
-		log_error("the log of region 0x%" PRIx64 " cannot be kept: %s", log->cookie, strerror(errno));
+		return;
+	}
+	log_error("the log of region 0x%" PRIx64 " cannot be kept: %s", log->cookie, strerror(errno));
+	give_way(worker); /* its successor is handed all logs again */
 }
 
 static void handle_supervisor(
@@ -185,6 +187,7 @@ static void on_supervisor_packet(void *owner, struct frame *frame)
 		(Xenvram__Internal__ToWorker *)frame_unpack(frame, &xenvram__internal__to_worker__descriptor);
 	if (!message) {
 		log_error("a message of the supervisor cannot be read: %s", strerror(errno));
+		give_way(worker);
 		return;
 	}
 	handle_supervisor(worker, message, frame);
