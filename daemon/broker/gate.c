@@ -55,9 +55,10 @@ static bool names_domain(const Request *request, uint32_t *ret_domid)
 	return true;
 }
 
-static int check_domain(
-	struct broker *broker, const struct binding *binding, const Request *request, struct failure *failure)
+static int check_domain(struct broker *broker, const struct connection *connection, const Request *request,
+	struct failure *failure)
 {
+	const struct binding *binding = connection_binding(connection);
 	const struct domain *domain;
 	uint32_t domid;
 
@@ -65,9 +66,9 @@ static int check_domain(
 		return 0;
 	if (domid != binding->domid)
 		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
-			"the request is about domain %" PRIu32
-			", and this connection is bound to domain %" PRIu32,
-			domid, binding->domid);
+			"the request is about domain %" PRIu32 ", and this connection of uid %" PRIu32
+			" acts for domain %" PRIu32 " alone, to which it is bound",
+			domid, connection_uid(connection), binding->domid);
 	if (binding->gone)
 		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
 			"domain %" PRIu32 " (%s), which this connection is bound to, is gone", domid,
@@ -116,7 +117,7 @@ int gate_check(struct broker *broker, const struct connection *connection, const
 {
 	if (check_sender(broker, connection, frame, failure) < 0 ||
 		check_form(connection, request, frame, failure) < 0 ||
-		check_domain(broker, connection_binding(connection), request, failure) < 0)
+		check_domain(broker, connection, request, failure) < 0)
 		return -1;
 	if (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION &&
 		check_creation(broker, request->create_region, failure) < 0)

@@ -189,8 +189,7 @@ static int admit_force(const struct connection *connection, struct failure *fail
 		return 0;
 	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
 		"force drops pages of the guest and is for administrators; this connection of uid %u is "
-		"bound to "
-		"domain %u",
+		"bound to domain %u",
 		connection_uid(connection), binding->domid);
 }
 
