@@ -123,16 +123,13 @@ static int check_domain(
 static int check_number(struct broker *broker, uint32_t uid, struct failure *failure)
 {
 	const struct settings *settings = &broker->settings;
-	unsigned int reserved = uid == 0 ? 0 : MIN_CONNECTIONS_FOR_ROOT;
-	char who[64];
+	char who[32];
 
 	snprintf(who, sizeof(who), "uid %u", uid);
 	if (policy_admit(settings, POLICY(connections_per_uid), who, count_of_uid(broker, uid) - 1, 1,
 		    failure) < 0)
 		return -1;
-	snprintf(who, sizeof(who), "this host, with %u kept for root,", reserved);
-	return policy_admit(settings, POLICY(connections), reserved ? who : "this host",
-		broker->n_connections - 1 + reserved, 1, failure);
+	return policy_admit_connection(settings, uid, broker->n_connections - 1, failure);
 }
 
 int admission_check_new(struct broker *broker, const struct connection *connection, struct failure *failure)

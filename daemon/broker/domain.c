@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/broker/governor.h"
 #include "daemon/broker/maps.h"
+#include "daemon/broker/policy.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
 #include "daemon/broker/regions.h"
@@ -143,11 +145,18 @@ void domain_command_of(
 
 int domain_admit_command(const struct domain *domain, struct failure *failure)
 {
+	char who[48];
+
+	/* Asked for most requests: no text unless it is wanted. */
 	if (domain->n_commands < MAX_COMMANDS_PER_DOMAIN)
 		return 0;
-	return failure_set(failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
-		"the worker of domain %u has %u commands to do, at most %u are allowed; ask again",
-		domain->domid, domain->n_commands, MAX_COMMANDS_PER_DOMAIN);
+	snprintf(who, sizeof(who), "the worker of domain %u", domain->domid);
+	policy_admit_fixed(POLICY_FIXED(MAX_COMMANDS_PER_DOMAIN, "commands to do", "ask again"), who,
+		domain->n_commands, 1, failure);
+	/* There will be room soon, without anything given up. */
+	failure->status = XENVRAM__V1__STATUS__RETRY;
+	failure->os_error = EAGAIN;
+	return -1;
 }
 
 static void region_done(

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/broker/policy.h"
 #include "daemon/broker/slots.h"
 
 #define CONFLICT XENVRAM__V1__STATUS__CONFLICT
@@ -87,6 +89,7 @@ int moves_admit(const struct moves *moves, const struct region_table *regions,
 	};
 	const struct move *move;
 	unsigned int n = 0;
+	char who[48];
 
 	for (size_t i = 0; i < 2; i++) {
 		if (check_regions(regions, record->domid, ranges[i], failure) < 0 ||
@@ -95,14 +98,13 @@ int moves_admit(const struct moves *moves, const struct region_table *regions,
 	}
 	LIST_FOREACH(move, &moves->list, link)
 		n++;
-	if (moves_count(moves, record->domid) >= MAX_RAW_MOVES_PER_DOMAIN)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"domain %u has %u moves under way, the most allowed; wait for one", record->domid,
-			MAX_RAW_MOVES_PER_DOMAIN);
-	if (n >= MAX_RAW_MOVES)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"this host has %u moves under way, the most allowed; wait for one", MAX_RAW_MOVES);
-	return 0;
+	snprintf(who, sizeof(who), "domain %u", record->domid);
+	if (policy_admit_fixed(POLICY_FIXED(MAX_RAW_MOVES_PER_DOMAIN, "moves under way", "wait for one"), who,
+		    moves_count(moves, record->domid), 1, failure) < 0)
+		return -1;
+	snprintf(who, sizeof(who), "domain %u: this host", record->domid);
+	return policy_admit_fixed(
+		POLICY_FIXED(MAX_RAW_MOVES, "moves under way", "wait for one"), who, n, 1, failure);
 }
 
 int moves_admit_region(const struct moves *moves, const struct region_record *record, uint64_t vram_gfn,

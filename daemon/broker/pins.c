@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/broker/policy.h"
 #include "daemon/broker/slots.h"
 
 #define CONFLICT XENVRAM__V1__STATUS__CONFLICT
@@ -112,19 +114,19 @@ static int check_room(
 	unsigned int n = pins_count(pins, domid), n_of_regions = count_of_regions(regions, domid);
 	unsigned int n_on_host = 0;
 	const struct pin *pin;
+	char who[48];
 
-	if (n + n_of_regions >= MAX_PINS_PER_DOMAIN)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"domain %u has %u pins and %u of regions, the hypervisor allows %u; unpin one first",
-			domid, n, n_of_regions, MAX_PINS_PER_DOMAIN);
+	snprintf(who, sizeof(who), "domain %u", domid);
+	if (policy_admit_fixed(POLICY_FIXED(MAX_PINS_PER_DOMAIN, "pins, those of its regions among them,",
+				       "it is the hypervisor's; unpin one first"),
+		    who, n + n_of_regions, 1, failure) < 0)
+		return -1;
 	LIST_FOREACH(pin, &pins->list, link)
 		n_on_host++;
-	if (n_on_host >= MAX_RAW_PINS)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"this host has %u pins beside those of regions, at most %u are allowed; unpin one "
-			"first",
-			n_on_host, MAX_RAW_PINS);
-	return 0;
+	snprintf(who, sizeof(who), "domain %u: this host", domid);
+	return policy_admit_fixed(
+		POLICY_FIXED(MAX_RAW_PINS, "pins beside those of regions", "unpin one first"), who, n_on_host,
+		1, failure);
 }
 
 int pins_admit(const struct pins *pins, const struct region_table *regions, const struct pin_record *record,

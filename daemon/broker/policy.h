@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How much anybody may use, by the settings. A refusal says who asks, what for, how much is used, the most,
- * and where that is set. No I/O.
+ * How much anybody may use, by the settings or by what is fixed in this build. A refusal says who asks, what
+ * for, how much is used, the most, by which rule, and where that is set, or that it is fixed. No I/O.
  */
 #ifndef XENVRAM_BROKER_POLICY_H
 #define XENVRAM_BROKER_POLICY_H
@@ -19,12 +19,30 @@
 int policy_admit(const struct settings *settings, const struct setting *limit, const char *who, uint64_t used,
 	uint64_t wanted, struct failure *failure);
 
+/* A cap of proto/limits.h that nobody can set. */
+struct fixed_limit {
+	const char *name;
+	uint64_t max;
+	const char *noun;   /* what it counts */
+	const char *advice; /* to who runs into it */
+};
+
+#define POLICY_FIXED(cap, noun, advice) (&(const struct fixed_limit){#cap, (cap), (noun), (advice)})
+
+/* The same, for what is fixed. */
+int policy_admit_fixed(const struct fixed_limit *limit, const char *who, uint64_t used, uint64_t wanted,
+	struct failure *failure);
+
 /*
  * May `who` do it once more now? The limit is per second, and twice as many may come at once. 0, or -1 with
  * LIMIT.
  */
 int policy_admit_rate(const struct settings *settings, const struct setting *limit, const char *who,
 	struct bucket *bucket, uint64_t now_ns, struct failure *failure);
+
+/* May the uid have one more connection, besides the `used` ones of this host? Some are reserved for root. */
+int policy_admit_connection(
+	const struct settings *settings, uint32_t uid, uint64_t used, struct failure *failure);
 
 struct region_usage {
 	uint64_t regions;        /* of the host */

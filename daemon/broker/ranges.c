@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/policy.h"
 #include "daemon/broker/regions.h"
 #include "daemon/common/list.h"
 
@@ -27,12 +29,13 @@ static int admit(struct broker *broker, uint32_t domid, struct failure *failure)
 {
 	const struct domain *domain = domain_find(broker, domid);
 	unsigned int used = region_table_count_ranges(&broker->regions, domid);
+	char who[32];
 
-	if (used >= MAX_TRACKED_RANGES_PER_DOMAIN)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"domain %" PRIu32 " has %u ranges tracked by connections, at most %u are allowed; "
-			"end some, by 0 pages or with their connection",
-			domid, used, MAX_TRACKED_RANGES_PER_DOMAIN);
+	snprintf(who, sizeof(who), "domain %" PRIu32, domid);
+	if (policy_admit_fixed(POLICY_FIXED(MAX_TRACKED_RANGES_PER_DOMAIN, "ranges tracked by connections",
+				       "end some, by 0 pages or with their connection"),
+		    who, used, 1, failure) < 0)
+		return -1;
 	return domain ? domain_admit_command(domain, failure) : 0;
 }
 

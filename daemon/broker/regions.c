@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -73,6 +74,17 @@ static void fail_and_remove(struct broker *broker, struct region *region, const 
 
 /* ---- requests ---- */
 
+/* Regions have room by the settings, and yet no slot is free. */
+static int refuse_slot(const struct broker *broker, uint32_t domid, struct failure *failure)
+{
+	char who[48];
+
+	snprintf(who, sizeof(who), "domain %u: this host", domid);
+	return policy_admit_fixed(POLICY_FIXED(MAX_REGIONS, "slots of the journal in use",
+					  "some hold what this build cannot read"),
+		who, broker->regions.n_slots, 1, failure);
+}
+
 void regions_create(struct broker *broker, const struct asker *asker, uint32_t owner_uid,
 	const Xenvram__V1__CreateRegion *request)
 {
@@ -102,10 +114,10 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	struct region *region = region_table_add(&broker->regions, &record, broker->regions.n_slots);
 	struct domain *domain = region ? domain_get(broker, record.domid, record.uuid) : NULL;
 	if (!domain) {
-		bool full = !region && errno == ENOSPC;
-		failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, full ? ENOSPC : ENOMEM,
-			full ? "the journal has no slot left: what this build cannot read has taken some"
-			     : "out of memory");
+		if (!region && errno == ENOSPC)
+			refuse_slot(broker, record.domid, &failure);
+		else
+			failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
 		asker_fail(broker, asker, &failure);
 		if (region)
 			region_table_remove(&broker->regions, region);

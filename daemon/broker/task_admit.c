@@ -2,7 +2,9 @@
 /* May a task begin? */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
+#include "daemon/broker/policy.h"
 #include "daemon/broker/task_state.h"
 
 static const char *name_of_work(const struct region_record *record)
@@ -43,6 +45,17 @@ static int admit_partial_of_stuck(
 	return 0;
 }
 
+/* What is left would be one run more than may be. */
+static int refuse_runs(const struct region_record *record, struct failure *failure)
+{
+	char who[64];
+
+	snprintf(who, sizeof(who), "domain %" PRIu32 ": region 0x%" PRIx64, record->domid, record->cookie);
+	return policy_admit_fixed(POLICY_FIXED(MAX_REGION_EXTENTS, "runs of pages",
+					  "destroy more of it at once, or from the end of a run"),
+		who, record->live.n, 1, failure);
+}
+
 int task_admit_destruction(const struct region_record *record, struct extent going, struct failure *failure)
 {
 	struct extents left;
@@ -64,11 +77,7 @@ int task_admit_destruction(const struct region_record *record, struct extent goi
 			" are not all there: some were destroyed before",
 			going.first, going.nr_pages, record->cookie);
 	if (extents_remove(&record->live, going, &left) < 0)
-		return failure_set(failure, XENVRAM__V1__STATUS__LIMIT, EDQUOT,
-			"region 0x%" PRIx64
-			" would be left in more than %u runs of pages; destroy more of it at once, or from "
-			"the end of a run",
-			record->cookie, MAX_REGION_EXTENTS);
+		return refuse_runs(record, failure);
 	return 0;
 }
 

@@ -92,7 +92,7 @@ class OnTheHost(SimTest):
 
         beyond = (n_domains + 1, VRAM, 0x10, 1)
         message = self.refused(pb.LIMIT, errno.EDQUOT, asker.create, *beyond)
-        for word in ("host", "1024 regions", "at most 1024"):
+        for word in ("domain 65: this host", "1024 regions", "at most 1024"):
             self.assertIn(word, message)
         asker.destroy(cookies[0])
         asker.create(*beyond)

@@ -99,7 +99,7 @@ class Pins(PinTest):
         for i in range(63):
             self.asker.pin(1, GFN + 2 * i, 1)
         message = self.refused(pb.LIMIT, errno.EDQUOT, self.asker.pin, 1, GFN + 500, 1)
-        for word in ("63 pins and 1 of regions", "64"):
+        for word in ("64 pins, those of its regions among them", "64"):
             self.assertIn(word, message)
         self.asker.pin(1, GFN, 1, pb.UC)  # another type needs no room
         self.asker.unpin(1, GFN, 1)

@@ -43,7 +43,7 @@ class QuotaTest(SimTest):
         self.assert_says(message, who, used, most, key)
 
     def assert_says(self, message, who, used, most, key):
-        for word in (who, used, f"at most {most} ", f"{key} of [limits] in {self.daemon.config_path}", "raised to"):
+        for word in (who, used, f"at most {most} ", f"{key} of [limits]", "raised to", f"reload {self.daemon.config_path}"):
             self.assertIn(word, message)
 
 
@@ -64,7 +64,7 @@ class Lowered(QuotaTest):
         last = self.asker.create(2, VRAM, BACKING, 1).cookie
         self.over(
             *(self.asker.create, 2, VRAM + 0x200, BACKING + 0x200, 1),
-            **dict(who="this host", used="3 regions", most=3, key="regions"),
+            **dict(who="domain 2: this host", used="3 regions", most=3, key="regions"),
         )
         self.asker.destroy(last)
         self.asker.create(2, VRAM + 0x200, BACKING + 0x200, 1)
@@ -99,7 +99,9 @@ class Lowered(QuotaTest):
         with self.connection() as refused:
             reply = refused.receive()[0].reply
         self.assertEqual((reply.status, reply.os_error), (pb.LIMIT, errno.EUSERS))
-        self.assert_says(reply.message, "this host", "16 connections", 16, "connections")
+        who = f"uid {os.getuid()}: this host"
+        self.assert_says(reply.message, who, f"has {most} connections", most, "connections")
+        self.assertEqual("with 8 more reserved for root" in reply.message, most == 8)
         clients.pop().close()
         wait_for(lambda: attempt(self.client).status is None, "there is room again")
 

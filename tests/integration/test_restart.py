@@ -197,8 +197,9 @@ class Restart(SimTest):
         domain = self.add_domain(2)
         before = domain.contents()
         for _ in range(3):
-            message = self.refused(pb.INTERNAL, errno.ENOSPC, self.asker.create, 2, VRAM, BACKING, NR_PAGES)
-            self.assertIn("journal", message)
+            message = self.refused(pb.LIMIT, errno.EDQUOT, self.asker.create, 2, VRAM, BACKING, NR_PAGES)
+            for word in ("domain 2: this host", "1024 slots of the journal", "at most 1024", "MAX_REGIONS, which is fixed"):
+                self.assertIn(word, message)
         self.assert_contents(before, domain)
         self.assertEqual(self.asker.domains(), [])
 

@@ -30,12 +30,11 @@ static void test_refusal_says_everything(void **state)
 	(void)state;
 	assert_limit(policy_admit(&settings, POLICY(regions_per_domain), "domain 5", 16, 1, &failure),
 		"domain 5 has 16 regions and asks for 1 more; at most 16 are allowed by regions-per-domain "
-		"of "
-		"[limits] in /test.conf, which is as high as it can be");
+		"of [limits], which is as high as this build allows, in /test.conf");
 	settings.regions_per_domain = 3;
 	assert_limit(policy_admit(&settings, POLICY(regions_per_domain), "domain 5", 3, 1, &failure),
 		"domain 5 has 3 regions and asks for 1 more; at most 3 are allowed by regions-per-domain of "
-		"[limits] in /test.conf, which can be raised to 16");
+		"[limits], which can be raised to 16; change and reload /test.conf");
 }
 
 /* Every limit there is, at its edges; wherever the numbers come from, they do not wrap. */
@@ -70,13 +69,68 @@ static void test_rate(void **state)
 			0);
 	assert_limit(policy_admit_rate(
 			     &settings, POLICY(guest_pauses_per_second), "domain 5", &bucket, 0, &failure),
-		"domain 5 has used up its requests that may pause the guest, 2 a second by "
-		"guest-pauses-per-second of [limits] in /test.conf, which can be raised to 250; the next is "
-		"in "
-		"501 ms");
+		"domain 5 has made 4 requests that may pause the guest, as many as may come at once, and the "
+		"next may "
+		"come in 501 ms; at most 2 a second are allowed by guest-pauses-per-second of [limits], "
+		"which can be "
+		"raised to 250; change and reload /test.conf");
 	assert_int_equal(policy_admit_rate(&settings, POLICY(guest_pauses_per_second), "domain 5", &bucket,
 				 500000000, &failure),
 		0);
+}
+
+static void test_fixed(void **state)
+{
+	(void)state;
+	const struct fixed_limit *limit = POLICY_FIXED(MAX_RAW_MOVES_PER_DOMAIN, "moves", "wait for one");
+	assert_int_equal(policy_admit_fixed(limit, "domain 5", 3, 1, &failure), 0);
+	assert_limit(policy_admit_fixed(limit, "domain 5", 3, 2, &failure),
+		"domain 5 has 3 moves and asks for 2 more; at most 4 are allowed by "
+		"MAX_RAW_MOVES_PER_DOMAIN, "
+		"which is fixed in this build: wait for one");
+	assert_int_equal(policy_admit_fixed(limit, "domain 5", UINT64_MAX, 1, &failure), -1);
+}
+
+/* What is open is counted, and what is reserved is none of it. */
+static void test_connections(void **state)
+{
+	(void)state;
+	settings.connections = MIN_CONNECTIONS_FOR_ROOT + 2;
+	assert_int_equal(policy_admit_connection(&settings, 1000, 1, &failure), 0);
+	assert_limit(policy_admit_connection(&settings, 1000, 2, &failure),
+		"uid 1000: this host has 2 connections and asks for 1 more; at most 2 are allowed, with 8 "
+		"more "
+		"reserved for root, by connections of [limits], which can be raised to 512; change and "
+		"reload "
+		"/test.conf");
+	assert_int_equal(policy_admit_connection(&settings, 0, 9, &failure), 0);
+	assert_limit(policy_admit_connection(&settings, 0, 10, &failure),
+		"uid 0: this host has 10 connections and asks for 1 more; at most 10 are allowed by "
+		"connections of "
+		"[limits], which can be raised to 512; change and reload /test.conf");
+}
+
+/* The longest there are: of the path alone the end may be missing. */
+static void test_long_path(void **state)
+{
+	(void)state;
+	struct bucket bucket = {0};
+
+	memset(settings.file, '/', sizeof(settings.file) - 1);
+	settings.connections--;
+	policy_admit_connection(&settings, UINT32_MAX, UINT32_MAX, &failure);
+	assert_non_null(strstr(failure.text, "raised to 512; change and reload //"));
+	settings.guest_pauses_per_second--;
+	while (policy_admit_rate(
+		       &settings, POLICY(guest_pauses_per_second), "domain 32751", &bucket, 0, &failure) == 0)
+		;
+	assert_non_null(strstr(failure.text, "raised to 250; change and reload //"));
+	settings.vram.n = MAX_GFN_WINDOWS;
+	for (unsigned int i = 0; i < MAX_GFN_WINDOWS; i++)
+		settings.vram.windows[i] = (struct gfn_window){MAX_GFN - 1, MAX_GFN};
+	policy_admit_gfns(
+		&settings, &settings.vram, "backing", MAX_DOMID, MAX_GFN, MAX_REGION_PAGES, &failure);
+	assert_non_null(strstr(failure.text, "to allow more, change and reload //"));
 }
 
 static void test_regions(void **state)
@@ -91,7 +145,8 @@ static void test_regions(void **state)
 	assert_non_null(strstr(failure.text, "domain 5 has 100 pages and asks for 101 more"));
 	usage.regions = 11;
 	assert_int_equal(policy_admit_region(&settings, 5, &usage, 100, &failure), -1);
-	assert_non_null(strstr(failure.text, "this host has 11 regions"));
+	assert_non_null(
+		strstr(failure.text, "domain 5: this host has 11 regions and asks for 1 more; at most 11 "));
 	usage.domain_regions = 3;
 	assert_int_equal(policy_admit_region(&settings, 5, &usage, 100, &failure), -1);
 	assert_non_null(strstr(failure.text, "domain 5 has 3 regions"));
@@ -121,8 +176,14 @@ static void test_windows(void **state)
 	assert_int_equal(failure.os_error, EPERM);
 	assert_int_equal(admit_gfns(0x200, 16), -1);
 	assert_string_equal(failure.text,
-		"domain 5: vram 0x200 + 16 pages lies in none of the 2 windows that vram of [gfns] in "
-		"/test.conf allows");
+		"domain 5: vram 0x200 + 16 pages lies in none of the 2 windows that vram of [gfns] allows, "
+		"0x100-0x1ff, 0x300-0x300; to allow more, change and reload /test.conf");
+
+	settings.vram.n = MAX_GFN_WINDOWS;
+	assert_int_equal(admit_gfns(0x200, 16), -1);
+	assert_non_null(
+		strstr(failure.text, "the 8 windows that vram of [gfns] allows, 0x100-0x1ff, 0x300-0x300, "
+				     "0x0-0x0 and 5 more; to allow"));
 }
 
 int main(void)
@@ -131,6 +192,9 @@ int main(void)
 		cmocka_unit_test_setup(test_refusal_says_everything, reset),
 		cmocka_unit_test_setup(test_every_limit, reset),
 		cmocka_unit_test_setup(test_rate, reset),
+		cmocka_unit_test_setup(test_fixed, reset),
+		cmocka_unit_test_setup(test_connections, reset),
+		cmocka_unit_test_setup(test_long_path, reset),
 		cmocka_unit_test_setup(test_regions, reset),
 		cmocka_unit_test_setup(test_windows, reset),
 	};
