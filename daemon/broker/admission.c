@@ -17,7 +17,7 @@
 #include "daemon/common/log.h"
 
 /* The path is what this build listens on, or what systemd was told to. */
-static void get_socket_path(int fd, char *ret_path, size_t size)
+void admission_get_socket_path(const struct connection *connection, char *ret_path, size_t size)
 {
 	union {
 		struct sockaddr any;
@@ -25,7 +25,7 @@ static void get_socket_path(int fd, char *ret_path, size_t size)
 	} address = {0};
 	socklen_t length = sizeof(address.local) - 1;
 
-	if (getsockname(fd, &address.any, &length) < 0 || !address.local.sun_path[0])
+	if (getsockname(connection_fd(connection), &address.any, &length) < 0 || !address.local.sun_path[0])
 		snprintf(ret_path, size, "this socket");
 	else
 		snprintf(ret_path, size, "%s", address.local.sun_path);
@@ -54,38 +54,47 @@ static enum identity_kind identify(
 	return identity_of(&broker->settings, &peer, ret_domid);
 }
 
+/* Or about to be, by the uid; until Bind has succeeded it is as before. */
+static bool is_bound(const struct binding *binding)
+{
+	return binding->state != BINDING_NONE && !binding->asker.connection;
+}
+
+/* A uid may say something else than when it connected. */
+static int refuse_changed(const struct settings *settings, const struct connection *connection,
+	uint32_t domid, const char *path, struct failure *failure)
+{
+	const struct binding *binding = connection_binding(connection);
+	char was[64] = "was an administrator's";
+
+	if (is_bound(binding))
+		snprintf(was, sizeof(was), "is bound to domain %u by earlier settings", binding->domid);
+	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
+		"uid %u is the device model of domain %u now (domain-uid-base + %u), and this connection to "
+		"%s %s; connect anew, or see [access] in %s",
+		connection_uid(connection), domid, domid, path, was, settings->file);
+}
+
 static int check(struct broker *broker, const struct connection *connection, enum identity_kind *ret_kind,
 	uint32_t *ret_domid, struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
 	const struct peer peer = {.uid = connection_uid(connection)};
-	char path[sizeof(struct sockaddr_un)];
+	char path[SOCKET_PATH_BYTES];
 	uint32_t domid = 0;
 
 	*ret_kind = identify(broker, connection, &domid);
 	*ret_domid = domid;
 	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
-	/* A uid may say something else than when it connected. */
+	/* Before Hello nothing was asked for: it can still be bound. */
 	if (*ret_kind == IDENTITY_DEVICE_MODEL &&
-		(binding->state == BINDING_NONE || binding->asker.connection)) {
-		/* Before Hello nothing was asked for: it can still be bound. */
-		if (!connection_is_greeted(connection))
-			return 0;
-		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
-			"uid %u is the device model of domain %u now, and this connection was an "
-			"administrator's; connect anew",
-			peer.uid, domid);
-	}
-	if (*ret_kind == IDENTITY_DEVICE_MODEL && binding->domid == domid)
+		(is_bound(binding) ? binding->domid == domid : !connection_is_greeted(connection)))
 		return 0;
-	if (*ret_kind == IDENTITY_DEVICE_MODEL)
-		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
-			"uid %u is the device model of domain %u now, and this connection is bound to domain "
-			"%u",
-			peer.uid, domid, binding->domid);
-	get_socket_path(connection_fd(connection), path, sizeof(path));
-	return identity_refuse(&broker->settings, &peer, path, failure);
+	admission_get_socket_path(connection, path, sizeof(path));
+	return *ret_kind == IDENTITY_DEVICE_MODEL
+		       ? refuse_changed(&broker->settings, connection, domid, path, failure)
+		       : identity_refuse(&broker->settings, &peer, path, failure);
 }
 
 int admission_check(struct broker *broker, const struct connection *connection, struct failure *failure)
@@ -225,11 +234,13 @@ void admission_identified(struct broker *broker, const Xenvram__Internal__Identi
 		return;
 	const struct asker asker = binding.asker;
 	if (message->failure || strlen(message->uuid) >= sizeof(binding.uuid)) {
+		char who[IDENTITY_TEXT_BYTES];
+		identity_describe(&broker->settings, connection_uid(connection), &binding, who, sizeof(who));
 		const char *reason = message->failure ? message->failure->message : "has a UUID too long";
 		failure_set(&failure,
 			message->failure ? message->failure->status : XENVRAM__V1__STATUS__INTERNAL,
-			message->failure ? message->failure->os_error : EPROTO,
-			"domain %u cannot be acted for: it %s", binding.domid, reason);
+			message->failure ? message->failure->os_error : EPROTO, "%s cannot act for it: it %s",
+			who, reason);
 		fail(broker, connection, &asker, &failure);
 		return;
 	}

@@ -8,6 +8,12 @@
 /* Room for the groups that a peer is in; of more, none but its primary one counts. */
 #define MAX_PEER_GROUPS 1024u
 
+/* Of struct sockaddr_un, and a zero. */
+#define SOCKET_PATH_BYTES 109
+
+/* Of the socket that the peer has connected to, for refusals. */
+void admission_get_socket_path(const struct connection *connection, char *ret_path, size_t size);
+
 /*
  * May this connection's peer be here, by the settings as they are now? 0, or -1 with the failure, which the
  * peer is to be refused with.

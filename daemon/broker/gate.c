@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/broker/admission.h"
 #include "daemon/broker/audit_fields.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
@@ -22,10 +23,15 @@ static int check_sender(const struct broker *broker, const struct connection *co
 	const struct peer sender = {
 		.uid = frame->sender_uid, .pid = frame->sender_pid, .n_gids = 1, .gids = &frame->sender_gid};
 
-	if (connection_binding(connection)->state != BINDING_NONE)
+	const struct peer *known = frame->has_sender ? &sender : NULL;
+	uint32_t peer_uid = connection_uid(connection);
+	char path[SOCKET_PATH_BYTES];
+
+	if (connection_binding(connection)->state != BINDING_NONE ||
+		identity_may_send(&broker->settings, known, peer_uid))
 		return 0;
-	return identity_check_sender(
-		&broker->settings, frame->has_sender ? &sender : NULL, connection_uid(connection), failure);
+	admission_get_socket_path(connection, path, sizeof(path));
+	return identity_refuse_sender(&broker->settings, known, peer_uid, path, failure);
 }
 
 static int check_form(const struct connection *connection, const Request *request, const struct frame *frame,
@@ -60,25 +66,23 @@ static int check_domain(struct broker *broker, const struct connection *connecti
 {
 	const struct binding *binding = connection_binding(connection);
 	const struct domain *domain;
+	char who[IDENTITY_TEXT_BYTES];
 	uint32_t domid;
 
 	if (binding->state == BINDING_NONE || !names_domain(request, &domid))
 		return 0;
+	domain = domain_find(broker, domid);
+	bool is_other = domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0;
+	if (domid == binding->domid && !binding->gone && !is_other)
+		return 0;
+	identity_describe(&broker->settings, connection_uid(connection), binding, who, sizeof(who));
 	if (domid != binding->domid)
 		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
-			"the request is about domain %" PRIu32 ", and this connection of uid %" PRIu32
-			" acts for domain %" PRIu32 " alone, to which it is bound",
-			domid, connection_uid(connection), binding->domid);
-	if (binding->gone)
-		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
-			"domain %" PRIu32 " (%s), which this connection is bound to, is gone", domid,
-			binding->uuid);
-	domain = domain_find(broker, domid);
-	if (domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0)
-		return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
-			"domain %" PRIu32 " (%s), which this connection is bound to, is another one now",
-			domid, binding->uuid);
-	return 0;
+			"%s acts for domain %" PRIu32 " alone, and the request is about domain %" PRIu32, who,
+			binding->domid, domid);
+	return failure_set(failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH,
+		"%s acts for domain %" PRIu32 " (%s) alone, which %s", who, domid, binding->uuid,
+		binding->gone ? "is gone" : "is another one now");
 }
 
 int gate_check_pause(struct broker *broker, const struct connection *connection, struct failure *failure)

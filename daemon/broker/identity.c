@@ -62,9 +62,10 @@ int identity_refuse(const struct settings *settings, const struct peer *peer, co
 		snprintf(range, sizeof(range), "%" PRIu32 " to %" PRIu32, settings->domain_uid_base + 1,
 			settings->domain_uid_base + MAX_DOMID);
 	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
-		"uid %" PRIu32 " may not use %s: it is not root, not in admin-users or admin-groups of "
-		"[access] in %s, and no device model's uid (%s)",
-		peer->uid, socket_path, settings->file, range);
+		"uid %" PRIu32
+		" may not use %s: it is not root, no device model's uid (%s), and not in admin-users "
+		"or admin-groups of [access] in %s",
+		peer->uid, socket_path, range, settings->file);
 }
 
 bool binding_covers(const struct binding *binding, uint32_t domid, const char *uuid)
@@ -74,16 +75,38 @@ bool binding_covers(const struct binding *binding, uint32_t domid, const char *u
 	return binding->state == BINDING_BOUND && binding->domid == domid && strcmp(binding->uuid, uuid) == 0;
 }
 
-int identity_check_sender(const struct settings *settings, const struct peer *sender, uint32_t peer_uid,
-	struct failure *failure)
+void identity_describe(const struct settings *settings, uint32_t uid, const struct binding *binding,
+	char *ret_text, size_t size)
 {
-	if (!sender)
-		return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
-			"this connection is bound to no domain, and nobody knows who sent the request");
-	if (sender->uid == peer_uid || is_administrator(settings, sender))
-		return 0;
+	const struct peer peer = {.uid = uid};
+	char how[64] = "Bind";
+	uint32_t domid;
+
+	if (binding->state == BINDING_NONE) {
+		snprintf(ret_text, size, "this connection of uid %" PRIu32, uid);
+		return;
+	}
+	if (identity_of(settings, &peer, &domid) == IDENTITY_DEVICE_MODEL && domid == binding->domid)
+		snprintf(how, sizeof(how), "its uid (domain-uid-base + %" PRIu32 ")", domid);
+	snprintf(ret_text, size, "this connection of uid %" PRIu32 ", %s to domain %" PRIu32 " by %s,", uid,
+		binding->state == BINDING_PENDING ? "to be bound" : "bound", binding->domid, how);
+}
+
+bool identity_may_send(const struct settings *settings, const struct peer *sender, uint32_t peer_uid)
+{
+	return sender && (sender->uid == peer_uid || is_administrator(settings, sender));
+}
+
+int identity_refuse_sender(const struct settings *settings, const struct peer *sender, uint32_t peer_uid,
+	const char *socket_path, struct failure *failure)
+{
+	char who[48] = "a sender that is not known";
+
+	if (sender)
+		snprintf(who, sizeof(who), "uid %" PRIu32, sender->uid);
 	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
-		"this connection of uid %" PRIu32 " is bound to no domain, and uid %" PRIu32
-		" is no administrator: it must be bound before it is handed on",
-		peer_uid, sender->uid);
+		"%s may not use %s through the connection of uid %" PRIu32
+		", which is bound to no domain: it is no administrator; bind the connection before it is "
+		"handed on, or see admin-users and admin-groups of [access] in %s",
+		who, socket_path, peer_uid, settings->file);
 }

@@ -45,11 +45,19 @@ struct binding {
 /* May the connection see, or touch, what belongs to this domain? */
 bool binding_covers(const struct binding *binding, uint32_t domid, const char *uuid);
 
+/* "this connection of uid 7, bound to domain 5 by Bind,": for refusals. */
+#define IDENTITY_TEXT_BYTES 160
+void identity_describe(const struct settings *settings, uint32_t uid, const struct binding *binding,
+	char *ret_text, size_t size);
+
 /*
- * May a message of this sender go through a connection that `peer` made as an administrator? `sender` NULL:
- * nobody knows who sent it. 0, or -1 with PERMISSION_DENIED.
+ * May a message of this sender go through a connection that `peer_uid` made as an administrator? NULL: nobody
+ * knows who sent it. The same uid may, in a group or not: of a sender the kernel tells the primary one alone,
+ * so a peer that is an administrator by another of its groups could not be told from its user's other processes.
  */
-int identity_check_sender(const struct settings *settings, const struct peer *sender, uint32_t peer_uid,
-	struct failure *failure);
+bool identity_may_send(const struct settings *settings, const struct peer *sender, uint32_t peer_uid);
+/* Says why not. Returns -1. */
+int identity_refuse_sender(const struct settings *settings, const struct peer *sender, uint32_t peer_uid,
+	const char *socket_path, struct failure *failure);
 
 #endif

@@ -182,15 +182,18 @@ static void advance(struct broker *broker, struct move *move)
 /* ---- requests ---- */
 
 /* Pages are lost where they go: not for a device model, which acts for its guest. */
-static int admit_force(const struct connection *connection, struct failure *failure)
+static int admit_force(
+	const struct settings *settings, const struct connection *connection, struct failure *failure)
 {
+	char who[IDENTITY_TEXT_BYTES];
 	const struct binding *binding = connection_binding(connection);
 	if (binding->state == BINDING_NONE)
 		return 0;
+	identity_describe(settings, connection_uid(connection), binding, who, sizeof(who));
 	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EPERM,
-		"force drops pages of the guest and is for administrators; this connection of uid %u is "
-		"bound to domain %u",
-		connection_uid(connection), binding->domid);
+		"force drops pages of the guest, and %s acts for the guest; an administrator's connection "
+		"that is bound to no domain may",
+		who);
 }
 
 /* From backing to vram, as a region's creation, or back, or from vram to vram. */
@@ -255,7 +258,7 @@ void raw_moves_begin(struct broker *broker, struct connection *connection, const
 
 	/* Of a connection that is bound: it is for that domain, and no later one with its domid. */
 	strcpy(record.uuid, connection_binding(connection)->uuid);
-	if ((record.force && admit_force(connection, &failure) < 0) ||
+	if ((record.force && admit_force(&broker->settings, connection, &failure) < 0) ||
 		(domain && domain_admit_command(domain, &failure) < 0)) {
 		asker_fail(broker, asker, &failure);
 		return;

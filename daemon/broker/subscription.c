@@ -114,7 +114,7 @@ static int admit(const struct broker *broker, const struct connection *connectio
 	unsigned int of_connection = connection_n_subscriptions(connection);
 	unsigned int of_domain = count_of_domain(broker, region->record.domid);
 	const struct settings *settings = &broker->settings;
-	char who[32];
+	char who[IDENTITY_TEXT_BYTES];
 
 	if (region->record.state == XENVRAM__V1__REGION_STATE__CREATING ||
 		region->record.state == XENVRAM__V1__REGION_STATE__DESTROYING)
@@ -125,8 +125,9 @@ static int admit(const struct broker *broker, const struct connection *connectio
 			"the log of region 0x%" PRIx64 " is not there yet; ask again", region->record.cookie);
 	if (domain_admit_command(region->domain, failure) < 0)
 		return -1;
-	if (policy_admit(settings, POLICY(subscriptions_per_connection), "this connection", of_connection, 1,
-		    failure) < 0)
+	identity_describe(
+		settings, connection_uid(connection), connection_binding(connection), who, sizeof(who));
+	if (policy_admit(settings, POLICY(subscriptions_per_connection), who, of_connection, 1, failure) < 0)
 		return -1;
 	snprintf(who, sizeof(who), "domain %" PRIu32, region->record.domid);
 	return policy_admit(settings, POLICY(subscriptions_per_domain), who, of_domain, 1, failure);

@@ -78,7 +78,7 @@ class Door(IdentityTest):
     def test_a_device_model_without_domain(self):
         outcome = self.as_device_model(3, lambda client: client.regions())
         self.assertTrue(outcome.refused)
-        self.assert_refused(outcome, pb.NO_DOMAIN, 3, "domain 3", "does not exist")
+        self.assert_refused(outcome, pb.NO_DOMAIN, 3, "to be bound to domain 3 by its uid", "does not exist")
 
     def test_whoever_loses_the_right_is_sent_away(self):
         theirs = self.client()
@@ -127,7 +127,12 @@ class Door(IdentityTest):
             outcome, n_seen = staying.result().value
         for fd in (reader, writer, go_reader, go_writer):
             os.close(fd)
-        self.assert_refused(outcome, pb.PERMISSION_DENIED, 13, f"uid {ALICE} is the device model of domain 1 now")
+        words = (
+            f"uid {ALICE} is the device model of domain 1 now (domain-uid-base + 1)",
+            f"this connection to {self.daemon.socket} was an administrator's",
+            self.daemon.config_path,
+        )
+        self.assert_refused(outcome, pb.PERMISSION_DENIED, 13, *words)
         self.assertTrue(outcome.refused)
         self.assertEqual(n_seen, 0, "regions of another domain")
 
@@ -191,7 +196,8 @@ class DeviceModel(IdentityTest):
             lambda client: client.regions(2),
         ):
             outcome = self.as_device_model(1, call)
-            self.assert_refused(outcome, pb.PERMISSION_DENIED, 1, "domain 2", "bound to domain 1")
+            bound = f"uid {BASE + 1}, bound to domain 1 by its uid (domain-uid-base + 1)"
+            self.assert_refused(outcome, pb.PERMISSION_DENIED, 1, "domain 2", bound)
             self.assertFalse(outcome.refused)
         self.assert_contents(self.before[self.two], self.two)
 

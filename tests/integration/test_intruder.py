@@ -370,7 +370,7 @@ class Intruder(SimTest):
             "uid: its own credentials through an administrator's connection",
             lambda: self.forge(leaked, (None, INTRUDER, INTRUDER)),
             {DENIED},
-            words=(f"uid={INTRUDER}",),
+            words=(f"uid={INTRUDER}", f"uid {INTRUDER} may not use {self.daemon.socket}"),
         )
 
     def by_bytes(self):

@@ -51,7 +51,7 @@ class Limits(SimTest):
             clients.append(self.client())
             mine = [subscribe(clients[i], cookies[i % 2]) for _ in range(MAX_SUBSCRIPTIONS_PER_CONNECTION)]
             message = self.refused(pb.LIMIT, errno.EDQUOT, subscribe, clients[i], cookies[0])
-            for word in ("this connection", "64 subscriptions", "at most 64"):
+            for word in (f"this connection of uid {os.getuid()} has", "64 subscriptions", "at most 64"):
                 self.assertIn(word, message)
         message = self.refused(pb.LIMIT, errno.EDQUOT, subscribe, asker, cookies[1])
         for word in ("domain 1", "256 subscriptions", "at most 256"):

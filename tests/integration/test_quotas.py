@@ -74,7 +74,8 @@ class Lowered(QuotaTest):
         cookie = self.asker.create(1, VRAM, BACKING, 1).cookie
         for _ in range(2):
             self.asker.subscribe(cookie)
-        limit = dict(who="this connection", used="2 subscriptions", most=2, key="subscriptions-per-connection")
+        who = f"this connection of uid {os.getuid()} has"
+        limit = dict(who=who, used="2 subscriptions", most=2, key="subscriptions-per-connection")
         self.over(self.asker.subscribe, cookie, **limit)
         other = self.client()
         other.subscribe(cookie)

@@ -85,9 +85,9 @@ static void test_no_range(void **state)
 	assert_int_equal(identity_refuse(&settings, &peer, "/the/socket", &failure), -1);
 	assert_int_equal(failure.status, XENVRAM__V1__STATUS__PERMISSION_DENIED);
 	assert_int_equal(failure.os_error, EACCES);
-	assert_string_equal(failure.text,
-		"uid 5 may not use /the/socket: it is not root, not in admin-users or admin-groups of [access] "
-		"in /test.conf, and no device model's uid (of which this host has none)");
+	assert_string_equal(failure.text, "uid 5 may not use /the/socket: it is not root, no device model's "
+					  "uid (of which this host has none), "
+					  "and not in admin-users or admin-groups of [access] in /test.conf");
 }
 
 static void test_refusal_names_the_range(void **state)
@@ -122,29 +122,70 @@ static void test_senders(void **state)
 	static const struct {
 		uint32_t uid;
 		const uint32_t *gid;
-		int result;
+		bool may;
 	} rows[] = {
-		{0, none, 0},
-		{33, none, 0},
-		{1000, none, 0},
-		{1001, none, -1},
-		{1001, listed, 0},
-		{2000, none, 0}, /* whose connection it is */
-		{BASE + 5, none, -1},
-		{BASE + 5, listed, -1},
-		{65534, none, -1},
+		{0, none, true},
+		{33, none, true},
+		{1000, none, true},
+		{1001, none, false},
+		{1001, listed, true},
+		{2000, none, true}, /* whose connection it is */
+		{BASE + 5, none, false},
+		{BASE + 5, listed, false},
+		{65534, none, false},
 	};
-	struct failure failure;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct peer sender = {.uid = rows[i].uid, .gids = rows[i].gid, .n_gids = 1};
-		assert_int_equal(
-			identity_check_sender(&settings, &sender, 2000, &failure), rows[i].result);
-		if (rows[i].result < 0)
-			assert_int_equal(failure.status, XENVRAM__V1__STATUS__PERMISSION_DENIED);
+		assert_int_equal(identity_may_send(&settings, &sender, 2000), rows[i].may);
 	}
-	assert_int_equal(identity_check_sender(&settings, NULL, 0, &failure), -1);
+	assert_false(identity_may_send(&settings, NULL, 0));
+}
+
+static void assert_refuses(const struct peer *sender, const char *text)
+{
+	const struct settings settings = make_settings();
+	struct failure failure;
+	assert_int_equal(identity_refuse_sender(&settings, sender, 2000, "/the/socket", &failure), -1);
+	assert_int_equal(failure.status, XENVRAM__V1__STATUS__PERMISSION_DENIED);
 	assert_int_equal(failure.os_error, EPERM);
+	assert_string_equal(failure.text, text);
+}
+
+static void test_refused_senders(void **state)
+{
+	(void)state;
+	const struct peer sender = {.uid = 1001};
+	assert_refuses(&sender, "uid 1001 may not use /the/socket through the connection of uid 2000, which "
+				"is bound to no domain: it "
+				"is no administrator; bind the connection before it is handed on, or see "
+				"admin-users and admin-groups "
+				"of [access] in /test.conf");
+	assert_refuses(NULL, "a sender that is not known may not use /the/socket through the connection of "
+			     "uid 2000, which is "
+			     "bound to no domain: it is no administrator; bind the connection before it is "
+			     "handed on, or see "
+			     "admin-users and admin-groups of [access] in /test.conf");
+}
+
+static void assert_described(uint32_t uid, enum binding_state state, const char *text)
+{
+	const struct settings settings = make_settings();
+	const struct binding binding = {.state = state, .domid = 5};
+	char described[IDENTITY_TEXT_BYTES];
+	identity_describe(&settings, uid, &binding, described, sizeof(described));
+	assert_string_equal(described, text);
+}
+
+static void test_descriptions(void **state)
+{
+	(void)state;
+	assert_described(7, BINDING_NONE, "this connection of uid 7");
+	assert_described(7, BINDING_BOUND, "this connection of uid 7, bound to domain 5 by Bind,");
+	assert_described(BASE + 5, BINDING_BOUND,
+		"this connection of uid 100005, bound to domain 5 by its uid (domain-uid-base + 5),");
+	assert_described(
+		BASE + 6, BINDING_PENDING, "this connection of uid 100006, to be bound to domain 5 by Bind,");
 }
 
 int main(void)
@@ -157,6 +198,8 @@ int main(void)
 		cmocka_unit_test(test_refusal_names_the_range),
 		cmocka_unit_test(test_binding),
 		cmocka_unit_test(test_senders),
+		cmocka_unit_test(test_refused_senders),
+		cmocka_unit_test(test_descriptions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
