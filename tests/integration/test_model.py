@@ -417,11 +417,11 @@ class Service(RuleBasedStateMachine):
     @rule(which=indices, page=offsets, populate=st.booleans())
     def toolstack_changes_a_page(self, which, page, populate):
         """At backing, where pages are to come back to; or at vram, whose page is gone for good then."""
-        type(self).n_steps += 1
         domain, region = self.pick_region(which)
         page %= region.nr_pages
         if region.adopted or populate == (region.backing + page in domain.frames):
             return
+        type(self).n_steps += 1
         gfn = region.backing + page
         if populate:
             self.view.populate(domain.domid, gfn)
@@ -433,13 +433,14 @@ class Service(RuleBasedStateMachine):
     @rule(domid=st.sampled_from(DOMIDS), slot=st.integers(0, 30), unpin=st.booleans())
     def toolstack_pins(self, domid, slot, unpin):
         """Ranges of 7 pages, which no region has: they are only ever in its way."""
-        type(self).n_steps += 1
         domain = self.model.domains[domid]
         pins = (VRAM + 30 * slot + 25, VRAM + 30 * slot + 31)
         if unpin and pins in domain.pins:
+            type(self).n_steps += 1
             self.view.pin(domid, *pins, 0xFFFFFFFF)
             del domain.pins[pins]
         elif not unpin and self.model._pin_error(domain, pins) == 0:
+            type(self).n_steps += 1
             self.view.pin(domid, *pins, 6)
             domain.pins[pins] = 6
 
@@ -456,11 +457,11 @@ class Service(RuleBasedStateMachine):
 
     @rule(domid=st.sampled_from(DOMIDS))
     def kill_worker(self, domid):
-        type(self).n_steps += 1
         domain = self.model.domains[domid]
         pid = self.daemon.worker_pid(domid)
         if pid is None or domain.worker_kills >= MAX_KILLS:
             return
+        type(self).n_steps += 1
         domain.worker_kills += 1
         kill(pid)
         wait_for(lambda: not is_alive(pid), "the worker dies")
