@@ -62,6 +62,14 @@ int policy_admit_fixed(const struct fixed_limit *limit, const char *who, uint64_
 	return refuse(failure, who, limit->noun, used, wanted, limit->max, allowed);
 }
 
+int policy_refuse_slots(const struct fixed_limit *slots, uint32_t domid, struct failure *failure)
+{
+	char who[48];
+
+	snprintf(who, sizeof(who), "domain %" PRIu32 ": this host", domid);
+	return policy_admit_fixed(slots, who, slots->max, 1, failure);
+}
+
 int policy_admit_rate(const struct settings *settings, const struct setting *limit, const char *who,
 	struct bucket *bucket, uint64_t now_ns, struct failure *failure)
 {

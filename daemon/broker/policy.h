@@ -34,6 +34,15 @@ int policy_admit_fixed(const struct fixed_limit *limit, const char *who, uint64_
 	struct failure *failure);
 
 /*
+ * There is room by the limits, and yet no slot of the journal is free: what another build has written takes
+ * some. Returns -1.
+ */
+#define POLICY_SLOTS(cap)                                                                                    \
+	(&(const struct fixed_limit){                                                                        \
+		#cap, (cap), "slots of the journal in use", "some hold what this build cannot read"})
+int policy_refuse_slots(const struct fixed_limit *slots, uint32_t domid, struct failure *failure);
+
+/*
  * May `who` do it once more now? The limit is per second, and twice as many may come at once. 0, or -1 with
  * LIMIT.
  */

@@ -235,8 +235,11 @@ static struct move *add(
 		move->domain = domain_get(broker, record->domid, record->uuid);
 	if (move && move->domain)
 		return move;
-	failure_set(
-		failure, XENVRAM__V1__STATUS__INTERNAL, errno, "no move can be added: %s", strerror(errno));
+	if (!move && errno == ENOSPC)
+		policy_refuse_slots(POLICY_SLOTS(MAX_RAW_MOVES), record->domid, failure);
+	else
+		failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "no move can be added: %s",
+			strerror(errno));
 	if (move)
 		moves_remove(&broker->moves, move);
 	return NULL;

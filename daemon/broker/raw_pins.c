@@ -104,8 +104,11 @@ static struct pin *add(struct broker *broker, const struct pin_record *record, s
 		pin->domain = domain_get(broker, record->domid, record->uuid);
 	if (pin && pin->domain)
 		return pin;
-	failure_set(
-		failure, XENVRAM__V1__STATUS__INTERNAL, errno, "no pin can be added: %s", strerror(errno));
+	if (!pin && errno == ENOSPC)
+		policy_refuse_slots(POLICY_SLOTS(MAX_RAW_PINS), record->domid, failure);
+	else
+		failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "no pin can be added: %s",
+			strerror(errno));
 	if (pin)
 		pins_remove(&broker->pins, pin);
 	return NULL;

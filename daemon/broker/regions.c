@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -74,17 +73,6 @@ static void fail_and_remove(struct broker *broker, struct region *region, const 
 
 /* ---- requests ---- */
 
-/* Regions have room by the settings, and yet no slot is free. */
-static int refuse_slot(const struct broker *broker, uint32_t domid, struct failure *failure)
-{
-	char who[48];
-
-	snprintf(who, sizeof(who), "domain %u: this host", domid);
-	return policy_admit_fixed(POLICY_FIXED(MAX_REGIONS, "slots of the journal in use",
-					  "some hold what this build cannot read"),
-		who, broker->regions.n_slots, 1, failure);
-}
-
 void regions_create(struct broker *broker, const struct asker *asker, uint32_t owner_uid,
 	const Xenvram__V1__CreateRegion *request)
 {
@@ -115,7 +103,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	struct domain *domain = region ? domain_get(broker, record.domid, record.uuid) : NULL;
 	if (!domain) {
 		if (!region && errno == ENOSPC)
-			refuse_slot(broker, record.domid, &failure);
+			policy_refuse_slots(POLICY_SLOTS(MAX_REGIONS), record.domid, &failure);
 		else
 			failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, ENOMEM, "out of memory");
 		asker_fail(broker, asker, &failure);

@@ -14,7 +14,7 @@ from waiting import wait_for
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
 GFN, N = 0xE0000, 16
 UC, WC, WT, WP, WB, UCM = 0, 1, 4, 5, 6, 7  # the hypervisor's numbers
-MAX_REGIONS, SLOT_BYTES, PIN_MAGIC = 1024, 256, b"XVPJ"
+MAX_REGIONS, MAX_RAW_PINS, SLOT_BYTES, PIN_MAGIC = 1024, 1024, 256, b"XVPJ"
 STATE_OFFSET = 28
 SETTING, SET, DELETING = range(3)
 DELETE = 0xFFFFFFFF
@@ -268,6 +268,18 @@ class Trouble(PinTest):
             file.seek(MAX_REGIONS * SLOT_BYTES)
             self.assertEqual(file.read(SLOT_BYTES), future)
         self.assertEqual(self.journal_states()[1], SET)
+
+    def test_slots_of_the_future_that_take_all(self):
+        self.daemon.kill()
+        future = struct.pack("<4sHH", PIN_MAGIC, 9, 8).ljust(SLOT_BYTES, b"f")
+        with open(self.journal_path(), "r+b") as file:
+            file.seek(MAX_REGIONS * SLOT_BYTES)
+            file.write(future * MAX_RAW_PINS)
+        self.daemon.start()
+        self.asker = self.client()
+        message = self.refused(pb.LIMIT, errno.EDQUOT, self.asker.pin, 1, GFN, N)
+        for word in ("domain 1: this host", "1024 slots of the journal", "at most 1024", "MAX_RAW_PINS, which is fixed"):
+            self.assertIn(word, message)
 
     def test_a_domain_takes_its_pins_with_it(self):
         self.asker.pin(1, GFN, N)
