@@ -15,6 +15,7 @@ from waiting import PATIENCE_S, wait_for
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
 SLOT_BYTES, MAX_REGIONS = 256, 1024
 SLOT_HEAD = struct.Struct("<IHH")  # magic, version, length
+GOLDEN_V1 = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "journal-1")
 
 
 class Restart(SimTest):
@@ -146,6 +147,55 @@ class Restart(SimTest):
             if data is None:
                 return file.read(SLOT_BYTES)
             return file.write(data)
+
+    def make_it_version_1(self, state):
+        """What a daemon of version 1 had written of the region that is in this state."""
+        with open(GOLDEN_V1, "rb") as file:
+            golden = next(slot for slot in iter(lambda: file.read(SLOT_BYTES), b"") if slot[44] == state)
+        for index in range(MAX_REGIONS):
+            slot = self.slot(index)
+            if slot[8:16] == self.cookies[state].to_bytes(8, "little"):
+                # Its own are cookie, places, sizes, owner and domain; form, state and flags are the golden one's.
+                _, version, length = SLOT_HEAD.unpack_from(golden)
+                self.assertEqual(version, 1)
+                record = golden[:8] + slot[8:44] + golden[44:48] + slot[48:56] + golden[56:60] + slot[60:length]
+                self.slot(index, record.ljust(SLOT_BYTES, b"\0"))
+                return
+        self.fail(f"no record of the region that is to be {state}")
+
+    def test_a_journal_of_version_1(self):
+        """It knew nothing of how far pages had come: what was half created or half destroyed goes home."""
+        places = {pb.CREATING: (VRAM + 0x1000, BACKING + 0x80), pb.DESTROYING: (VRAM + 0x2000, BACKING + 0x100)}
+        self.cookies = {pb.ACTIVE: self.cookie}
+        self.cookies[pb.DESTROYING] = self.asker.create(1, *places[pb.DESTROYING], NR_PAGES).cookie
+        operations = {
+            pb.DESTROYING: lambda: self.asker.destroy(self.cookies[pb.DESTROYING]),
+            pb.CREATING: lambda: self.asker.create(1, *places[pb.CREATING], NR_PAGES),
+        }
+        for state, operation in operations.items():
+            # A part of the pages goes, and then none goes on or back.
+            self.host.fault("relocate", 1, "every", "fail", "EBUSY")
+            self.host.fault("relocate", 1, 1, "fail", "ENOMEM", 50)
+            self.refused(pb.STUCK, errno.EBUSY, operation)
+            self.host.clear_faults()
+            vram, backing = places[state]
+            self.cookies[state] = next(r.cookie for r in self.asker.regions() if r.vram_gfn == vram)
+            pages = self.domain.pages()
+            at_vram = [i for i in range(NR_PAGES) if vram + i in pages]
+            self.assertIn(len(at_vram), range(1, NR_PAGES), "half moved")
+            self.assertEqual([i for i in range(NR_PAGES) if backing + i not in pages], at_vram)
+        self.stop()
+        for state in self.cookies:
+            self.make_it_version_1(state)
+        self.daemon.start()
+        self.asker = self.client()
+        wait_for(lambda: len(self.asker.regions()) == 1, lambda: f"two regions go: {self.asker.regions()}")
+        self.assert_region_is_good()
+        self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)
+        self.assertEqual(len(self.domain.pins()), 1, "of the region that is left")
+        self.asker.destroy(self.cookie)
+        self.assert_contents(self.before, self.domain)
+        self.assertEqual(self.domain.pins(), [])
 
     def test_a_record_of_a_newer_version_is_left_alone(self):
         """An older daemon neither understands nor destroys it."""
