@@ -11,6 +11,7 @@ pages=600 # three chunks of a relocation
 backing=0x1000
 old=0xf1000
 new=0xe1000
+all="$(seq -s ' ' 0 599) "
 
 sum() {
 	./xen-guest-sum "$guest" "$@" || fail "no sum of $*"
@@ -41,6 +42,20 @@ exact_since() {
 	cat /tmp/generation
 }
 
+# await_seen LINE PAGES: after this line of its own the reader of the log reports these pages dirty, and no others.
+await_seen() {
+	tries=0
+	while :; do
+		seen=$(tail -n +$(($1 + 1)) /tmp/watch.json | sed 's/.*"runs"//; s/[^0-9][^0-9]*/ /g' | awk -v pages=$pages '
+			{ for (i = 1; i < NF; i += 2) for (j = 0; j < $(i + 1); j++) seen[$i + j] = 1 }
+			END { for (page = 0; page < pages; page++) if (page in seen) printf "%d ", page }')
+		[ "$seen" != "$2" ] || return 0
+		tries=$((tries + 1))
+		[ $tries -lt 50 ] || fail "the reader of the log should see the pages $2: $seen"
+		sleep 0.1
+	done
+}
+
 guest=$(create_guest guest) || exit
 ./xen-guest-tool "$guest" idle || exit
 ./xen-guest-tool "$guest" write $backing $pages 0xabc00000 || exit
@@ -66,10 +81,13 @@ is_hole $old && is_hole $((old + 255)) && is_hole $((old + 599)) || fail "pages 
 echo "ok: every page is at the new place, and no other page changed"
 
 since=$(exact_since) || exit
+sleep 0.5 # the reader has read so far, too
+lines=$(wc -l </tmp/watch.json)
 ./xen-guest-tool "$guest" write $((new + 5)) 2 0xdef || exit
 ./xen-guest-tool "$guest" write $((new + 599)) 1 0xdef || exit
 found=$(dirty "$since")
 [ "$found" = " page 5 to 6: 2 page 599 to 599: 1 " ] || fail "dirty pages 5, 6 and 599 expected: $found"
+await_seen "$lines" "5 6 599 "
 echo "ok: followed at the new place"
 
 # While it draws, to and fro.
@@ -82,14 +100,15 @@ for round in 1 2 3 4; do
 	# Soon after the change of place all pages are called dirty.
 	sleep 1
 	generation=$(xenvramctl snapshot --sync "$cookie" | sed -n 's/^generation \([0-9]*\):.*/\1/p')
+	lines=$(wc -l </tmp/watch.json)
 	./xen-guest-tool "$guest" frames 30 || exit
 	found=$(dirty "$generation")
 	[ "$found" = " page 0 to 599: 600 " ] || fail "round $round: all pages expected after 30 frames: $found"
+	await_seen "$lines" "$all"
 	echo "ok: round $round: drawing on at $place, every page is seen"
 done
 ./xen-guest-tool "$guest" idle || exit
 kill -0 $watch || fail "the reader ended: $(cat /tmp/watch.err)"
-[ "$(wc -l </tmp/watch.json)" -gt 5 ] || fail "the reader saw nothing"
 [ "$(xenvramctl map "$cookie" | tr -s ' ')" = "page 0 to 599: 600 vram $place" ] || fail "$(xenvramctl map "$cookie")"
 [ "$(./xen-guest-tool "$guest" drawn | awk '$2 == 0' | wc -l)" = 0 ] || fail "the guest has not drawn on every page"
 
