@@ -157,7 +157,7 @@ static void give_up_oldest(struct broker *broker)
 
 	audit_fields_add(&note->fields, "status", "unanswered");
 	audit_fields_sentence(&note->fields, sentence, sizeof(sentence));
-	emit(broker, note->uid, LOG_WARNING, sentence, &note->fields);
+	audit_fields_write(&note->fields, LOG_WARNING, sentence);
 	drop_pending(&broker->audit, note);
 }
 
@@ -208,9 +208,23 @@ void audit_set_rule(struct broker *broker, const char *format, ...)
 	va_end(args);
 }
 
+void audit_set_domain(struct broker *broker, uint32_t domid)
+{
+	struct audit_note *note = broker->audit.current;
+	if (note->operation && note->changes)
+		audit_fields_add(&note->fields, "domid", "%" PRIu32, domid);
+}
+
+/* What was under way may have changed something, however it ended; what was not, only when it ended well. */
+static bool may_have_changed(const struct audit_note *note, const Xenvram__V1__Reply *reply)
+{
+	return note->changes && (!note->connection || reply->status == XENVRAM__V1__STATUS__OK);
+}
+
 static void write_note(struct broker *broker, struct audit_note *note, const Xenvram__V1__Reply *reply)
 {
 	struct audit_fields *fields = &note->fields;
+	int priority = reply->status == XENVRAM__V1__STATUS__OK ? LOG_NOTICE : LOG_WARNING;
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
 	/* What changes nothing and is answered at once has not been. */
@@ -220,8 +234,11 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 	if (*note->rule)
 		audit_fields_add(fields, "rule", "%s", note->rule);
 	audit_fields_sentence(fields, sentence, sizeof(sentence));
-	emit(broker, note->uid, reply->status == XENVRAM__V1__STATUS__OK ? LOG_NOTICE : LOG_WARNING, sentence,
-		fields);
+	/* A user's refusals must not hide what that user does. */
+	if (may_have_changed(note, reply))
+		audit_fields_write(fields, priority, sentence);
+	else
+		emit(broker, note->uid, priority, sentence, fields);
 }
 
 static bool is_asker(const struct audit_note *note, const struct asker *asker)

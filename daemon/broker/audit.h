@@ -44,6 +44,9 @@ void audit_end(struct broker *broker);
 /* Why it is refused, if its sender is not told: for the record of the request that is being handled. */
 void audit_set_rule(struct broker *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whose region it is that the request that is being handled names by its cookie. */
+void audit_set_domain(struct broker *broker, uint32_t domid);
+
 /* Of a connection that ends: what it asked and would not change anything may never be answered. */
 void audit_forget_connection(struct broker *broker, uint64_t connection);
 

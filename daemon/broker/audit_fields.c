@@ -78,7 +78,7 @@ static void add_field(
 	case PROTOBUF_C_TYPE_ENUM:
 	case PROTOBUF_C_TYPE_UINT32:
 		memcpy(&narrow, value, sizeof(narrow));
-		if (narrow)
+		if (narrow || strcmp(field->name, "domid") == 0) /* there is a domain 0 */
 			audit_fields_add(fields, field->name, "%" PRIu32, narrow);
 		break;
 	default: /* a client's own words have no business here */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "daemon/broker/audit.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
@@ -136,7 +137,9 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 		failure_set(&failure, XENVRAM__V1__STATUS__NOT_FOUND, ENOENT,
 			"there is no region 0x%" PRIx64 " (any more)", cookie);
 		asker_fail(broker, asker, &failure);
+		return NULL;
 	}
+	audit_set_domain(broker, region->record.domid);
 	return region;
 }
 

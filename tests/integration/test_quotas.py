@@ -280,12 +280,26 @@ class Trail(SimTest):
             ("CreateRegion", "MoveRegion", "DestroyRegion"),
             (
                 ("domid=1", f"vram_gfn={VRAM:#x}", f"backing_gfn={BACKING:#x}", "nr_pages=0x4"),
-                (f"vram_gfn={VRAM + 0x100:#x}",),
-                (),
+                ("domid=1", f"vram_gfn={VRAM + 0x100:#x}"),
+                ("domid=1",),
             ),
         ):
             for word in (who, f"operation={operation}", f"cookie={cookie:#x}", "status=OK", *words):
                 self.assertIn(word, record)
+
+    def test_raw_changes(self):
+        self.add_domain(1)
+        asker = self.client()
+        asker.move_ram(1, BACKING, VRAM, 2)
+        asker.move_ram(1, BACKING + 2, BACKING + 4, 2, force=True)
+        asker.pin(1, VRAM, 2, pb.UC)
+        asker.unpin(1, VRAM, 2)
+        asker.bind(1)
+        self.refused(pb.NOT_FOUND, errno.ENOENT, asker.destroy, 7)
+        self.assertEqual(
+            [re.search(r"operation=(\w+) domid=1 .*?(force=1 )?status=(\w+)", r).groups("") for r in self.records()[:4]],
+            [("MoveRam", "", "OK"), ("MoveRam", "force=1 ", "OK"), ("PinCacheattr", "", "OK"), ("UnpinCacheattr", "", "OK")],
+        )
 
     def test_who_does_not_wait_for_the_answer(self):
         self.add_domain(1)
@@ -370,6 +384,21 @@ class Trail(SimTest):
         )
         self.assertGreaterEqual(written(), 200)
         self.assertGreater(left_out(), 0)
+
+    def test_a_flood_hides_nothing_that_was_done(self):
+        self.add_domain(1)
+        asker = self.client()
+        for _ in range(1000):
+            self.refused(pb.NOT_FOUND, errno.ENOENT, asker.destroy, 7)
+        cookie = asker.create(1, VRAM, BACKING, 4).cookie
+        asker.destroy(cookie)
+        self.host.fault("relocate", 1, 1, "fail", "ENOMEM", 2)
+        self.refused(pb.HYPERVISOR, errno.ENOMEM, asker.move_ram, 1, BACKING, BACKING + 8, 4, force=True)
+        found = [re.search(r"operation=(\w+) .*status=(\w+)", record).groups() for record in self.records()]
+        self.assertEqual(
+            [what for what in found if what != ("DestroyRegion", "NOT_FOUND")],
+            [("CreateRegion", "OK"), ("DestroyRegion", "OK"), ("MoveRam", "HYPERVISOR")],
+        )
 
 
 if __name__ == "__main__":

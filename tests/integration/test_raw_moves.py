@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import struct
 import unittest
 
@@ -78,7 +79,8 @@ class Moves(MoveTest):
         for page in range(300):
             expected[destination + page] = self.before[SOURCE + page]
         self.assert_contents(expected, self.domain)
-        self.assertIn("MoveRam", self.daemon.log(), "not in the audit trail")
+        who = rf"audit: .*uid={os.getuid()} pid={os.getpid()} .*operation=MoveRam .*force=1 status=OK"
+        self.assertEqual(len(re.findall(who, self.daemon.log())), 1, "not in the audit trail")
 
     def test_force_drops_only_as_far_as_it_came(self):
         destination = SOURCE + 0x300
