@@ -185,6 +185,10 @@ class Intruder(SimTest):
             ("pin its memory", "PinCacheattr", lambda client: client.pin(1, 0x100, 1, pb.UC)),
             ("unpin its framebuffer", "UnpinCacheattr", lambda client: client.unpin(1, VRAM, NR_PAGES)),
             ("unpin what it has pinned", "UnpinCacheattr", lambda client: client.unpin(1, 0x5800, 4)),
+            ("move its memory away", "MoveRam", lambda client: client.move_ram(1, 0x100, FREE_VRAM, 4)),
+            ("move its memory over its own", "MoveRam", lambda client: client.move_ram(1, 0x100, 0x200, 4, force=True)),
+            ("map its memory", "MapRam", lambda client: client.map_ram(1, 0x100, FREE_VRAM, 4)),
+            ("follow its memory", "TrackDirty", lambda client: client.track_dirty(1, 0x100, 4)),
         ):
             yield Attempt(f"domid: {name}", self.by(call), {DENIED}, operation=operation, words=("domid=1",))
         for domid in (0, 0x7FF0, 0x10001, 0xFFFFFFFF):
@@ -352,19 +356,23 @@ class Intruder(SimTest):
             words=("bound_domid=2", "it is of domain 1"),
         )
 
+        child_pids = []
+
         def in_a_child(client):
             reader, writer = os.pipe()
-            if os.fork() == 0:
+            pid = os.fork()
+            if pid == 0:
                 try:
                     outcome = attempt(lambda: client.destroy(self.cookie))
                     os.write(writer, outcome.status.to_bytes(1, "little"))
                 finally:
                     os._exit(0)
-            os.wait()
+            os.waitpid(pid, 0)
+            child_pids.append(f"pid={pid} ")
             status = os.read(reader, 1)[0]
             raise protocol.Failed(pb.Reply(status=status, os_error=2, message="of the child"))
 
-        yield Attempt("pid: through another process", self.by(in_a_child), {NOT_FOUND})
+        yield Attempt("pid: through another process", self.by(in_a_child), {NOT_FOUND}, words=child_pids)
         leaked = self.client()
         yield Attempt(
             "uid: its own credentials through an administrator's connection",
