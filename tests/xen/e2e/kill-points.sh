@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh
-# Each role is killed at each of its steps of a creation and of a destruction, the worker before and after it. After each
-# the pages are all at vram or all at backing, with the contents that they had, and what was asked for can be done or
-# undone.
+# Each role is killed at every third of its steps of a creation, a move, the destruction of a part and one of the whole,
+# the worker before and after it. After each, all pages are where the region's state has them, with the contents that
+# they had, and nowhere else; and what was asked for can be done or undone.
 # shellcheck source=tests/xen/dom0.sh
 . ./dom0.sh
 # shellcheck source=tests/xen/e2e/service.sh
 . ./service.sh
 
-vram=0x80000 backing=0x1000 pages=300
+vram=0x80000 other_vram=0x90000 backing=0x1000 pages=300
+part_first=100 part_pages=150 rest_first=250 rest_pages=50
 export XENVRAM_STEPS=/tmp/steps
 # A child that keeps dying is started again ever later; a fresh service begins anew.
 kills_a_service=6
@@ -28,52 +29,94 @@ xenvramctl_when_ready() {
 	done
 }
 
-# Sets $state: "none", or that of the region when nothing is being done to it, with $cookie.
+# Sets $state: "none", or, when nothing is being done to the region $cookie at gfn $at, "whole" or "part", which lacks some.
 settle() {
 	settle_tries=0
 	while :; do
 		xenvramctl_when_ready regions >/tmp/regions
-		# shellcheck disable=SC2046 # two words
-		set -- $(sed -n 's/^\(0x[0-9a-f]*\) .* \(creating\|active\|destroying\|moving\|shrinking\|stuck\) .*/\1 \2/p' /tmp/regions)
-		cookie=${1-} state=${2-none}
-		case $state in none | active) return ;; esac
+		# shellcheck disable=SC2046 # three words
+		set -- $(sed -n 's/^\(0x[0-9a-f]*\) *[0-9]* *\(0x[0-9a-f]*\) .* \(creating\|active\|destroying\|moving\|shrinking\|stuck\) .*/\1 \2 \3/p' /tmp/regions)
+		cookie=${1-} at=${2-} state=${3-none}
+		case $state in
+		none) return ;;
+		active)
+			if grep -q ' pages are left: ' /tmp/regions; then state=part; else state=whole; fi
+			return
+			;;
+		esac
 		settle_tries=$((settle_tries + 1))
 		[ $settle_tries -lt 100 ] || fail "$point: the region is $state: $(cat /tmp/xenvramd.log)"
 		sleep 0.05
 	done
 }
 
-# The pages are where the region's state has them.
+sum() {
+	./xen-guest-sum "$guest" "$@" || fail "$point: state $state, but not all of $2 pages are at $1"
+}
+
+# check_pages PLACE FIRST PAGES SUM
+check_pages() {
+	[ "$(sum $(($1 + $2)) "$3")" = "$4" ] ||
+		fail "$point: state $state, and the contents of some of page $2 + $3 pages changed"
+}
+
+# check_hole PLACE FIRST PAGES: at both ends; the guest reads all ones where nothing is.
+check_hole() {
+	for page in $(($1 + $2)) $(($1 + $2 + $3 - 1)); do
+		[ "$(./xen-guest-tool "$guest" read $page 1 | cut -d ' ' -f 2)" = 0xffffffff ] ||
+			fail "$point: state $state, and there is a page at gfn $page"
+	done
+}
+
+# The pages are where the region's state has them, and nowhere else.
 check() {
-	place=$backing
-	[ "$state" = none ] || place=$vram
-	found=$(./xen-guest-sum "$guest" $place $pages) || fail "$point: state $state, but not all pages are there"
-	[ "$found" = "$contents" ] || fail "$point: state $state, and the contents of pages changed"
+	home=$backing part_home=$backing
+	case $state in
+	whole) home=$at part_home=$at ;;
+	part) home=$at ;;
+	esac
+	check_pages $((home)) 0 $part_first "$sum_before"
+	check_pages $((part_home)) $part_first $part_pages "$sum_part"
+	check_pages $((home)) $rest_first $rest_pages "$sum_rest"
+	for place in $vram $other_vram $backing; do
+		[ $((place)) = $((home)) ] || check_hole $place 0 $part_first
+		[ $((place)) = $((part_home)) ] || check_hole $place $part_first $part_pages
+	done
+	[ "$(sum $((backing - 16)) 16) $(sum $((backing + pages)) 16)" = "$around" ] || fail "$point: other pages changed"
 }
 
 create() {
 	xenvramctl create --domid "$guest" --vram-gfn $vram --backing-gfn $backing --pages $pages
 }
 
+move() {
+	if [ $((at)) = $((vram)) ]; then set -- $other_vram; else set -- $vram; fi
+	xenvramctl move "$cookie" --vram-gfn "$1"
+}
+
+shrink() {
+	xenvramctl destroy "$cookie" --first $part_first --pages $part_pages
+}
+
 destroy() {
 	xenvramctl destroy "$cookie"
 }
 
-# become STATE: by what is in nobody's way now.
+# become none|whole: by what is in nobody's way now.
 become() {
 	settle
-	[ "$state" != "$1" ] || return 0
-	if [ "$1" = active ]; then create >/tmp/cookie; else destroy; fi 2>/tmp/said ||
-		fail "$point: then it should become $1: $(cat /tmp/said /tmp/xenvramd.log)"
-	settle
-	[ "$state" = "$1" ] || fail "$point: it became $state instead of $1"
-	check
+	while [ "$state" != "$1" ]; do
+		if [ $state = none ]; then create >/tmp/cookie; else destroy; fi 2>/tmp/said ||
+			fail "$point: then it should become $1: $(cat /tmp/said /tmp/xenvramd.log)"
+		settle
+		check
+	done
 }
 
 # kill_at OPERATION ROLE MOMENT N
 kill_at() {
 	point="$2 killed $3 step $4 of $1"
-	if [ "$1" = create ]; then become none; else become active; fi
+	if [ "$1" = create ]; then become none; else become whole; fi
 	./xen-steps arm "$2" "$3" "$4" || exit
 	"$1" >/tmp/cookie 2>/tmp/said
 	tries=0
@@ -99,6 +142,7 @@ kill_at() {
 
 # count OPERATION: sets the numbers of steps that each role makes.
 count() {
+	if [ "$1" = create ]; then become none; else become whole; fi
 	# shellcheck disable=SC2046 # three words
 	set -- "$1" $(./xen-steps counts)
 	"$1" >/tmp/cookie || fail "$1, undisturbed: $(cat /tmp/xenvramd.log)"
@@ -113,12 +157,15 @@ count() {
 guest=$(create_guest guest) || exit
 ./xen-guest-tool "$guest" idle || exit
 ./xen-guest-tool "$guest" write $backing $pages 0xc0de0000 || exit
-contents=$(./xen-guest-sum "$guest" $backing $pages) || exit
 ./xen-steps begin || exit
-kills=0 point="at first"
+kills=0 point="at first" state=none
+sum_before=$(sum $backing $part_first) || exit
+sum_part=$(sum $((backing + part_first)) $part_pages) || exit
+sum_rest=$(sum $((backing + rest_first)) $rest_pages) || exit
+around="$(sum $((backing - 16)) 16) $(sum $((backing + pages)) 16)" || exit
 start_fresh
 
-for operation in create destroy; do
+for operation in create move shrink destroy; do
 	count $operation
 	for role in worker broker supervisor; do
 		eval "steps=\$of_$role"
@@ -127,13 +174,12 @@ for operation in create destroy; do
 			kill_at $operation $role before $n
 			# What is before the next message is after this one.
 			[ $role != worker ] || kill_at $operation $role after $n
-			n=$((n + 1))
+			n=$((n + 3))
 		done
-		echo "ok: $operation: $steps steps of the $role"
+		echo "ok: $operation: $steps steps of the $role, every third"
 	done
-	point="at last" && become active
 done
-become none
+point="at last" && become none
 [ $kills -ge 50 ] || fail "only $kills kills"
 echo "ok: $kills kills, the contents of all pages compared after each"
 stop_service
