@@ -36,7 +36,8 @@ struct extent tracked_range_known(const struct tracked_range *range)
 
 bool tracked_range_stop(struct tracked_range *range)
 {
-	bool was_on = range->gfns.nr_pages > 0;
+	bool was_on = range->gfns.nr_pages > 0 || range->left_on;
 	range->gfns = (struct extent){0};
+	range->left_on = false;
 	return was_on;
 }

@@ -13,8 +13,9 @@
 #include "daemon/common/extent.h"
 
 struct tracked_range {
-	struct extent gfns;     /* nr_pages 0: tracking is off */
-	bool fresh;             /* its next answer means all dirty */
+	struct extent gfns; /* nr_pages 0: tracking is off */
+	bool fresh;         /* its next answer means all dirty */
+	bool left_on; /* a range that is not known may be tracked: it was not, or could not be, stopped */
 	uint64_t may_change_ns; /* not to be set to another one before */
 };
 
@@ -33,7 +34,7 @@ enum tracked_range_answer tracked_range_answered(struct tracked_range *range, in
 /* The gfns of which its next answer will be exact: none before the first answer, or after one that failed. */
 struct extent tracked_range_known(const struct tracked_range *range);
 
-/* Tracking was stopped. False: it was off. */
+/* Tracking is to be stopped. False: it is off. */
 bool tracked_range_stop(struct tracked_range *range);
 
 #endif

@@ -103,8 +103,10 @@ void tracker_suspend(struct tracker *tracker)
 		return;
 	if (xendevicemodel_track_dirty_vram(
 		    tracker->guest->devicemodel, tracker->guest->domid, 0, 0, tracker->bitmap) < 0 &&
-		errno != ESRCH)
+		errno != ESRCH) {
 		log_warning("tracking cannot be stopped: %s", strerror(errno));
+		tracker->range.left_on = true;
+	}
 }
 
 void tracker_rest(struct tracker *tracker)
@@ -263,6 +265,12 @@ static void on_timer(evutil_socket_t fd, short what, void *data)
 }
 
 /* ---- what the worker asks for ---- */
+
+void tracker_begin(struct tracker *tracker)
+{
+	tracker->range.left_on = true;
+	reconsider(tracker);
+}
 
 void tracker_limit(struct tracker *tracker, uint32_t share_ppm, uint64_t refresh_ns)
 {

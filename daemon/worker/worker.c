@@ -238,6 +238,7 @@ static int run(struct worker *worker, const struct role_options *options)
 			"the worker of domain %u cannot be restricted: %s", options->domid, strerror(errno));
 		return report_failed(worker, &failure);
 	}
+	tracker_begin(worker->tracker);
 	/* From here on commands are obeyed. */
 	tell_supervisor(worker, &ready);
 	event_base_dispatch(worker->base);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What one broker has asked of a worker is none of the next one's business."""
+"""What a role has begun is ended by its successor, or is none of its business."""
 
 import contextlib
 import errno
@@ -11,6 +11,7 @@ import unittest
 import protocol
 import xenvram_pb2 as pb
 from harness import SimTest, kill
+from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 1000  # four chunks
 N_RANGES, RANGE_PAGES = 8, 4
@@ -33,6 +34,16 @@ class Successors(SimTest):
         for serial in pending:
             with contextlib.suppress(protocol.Restarted):
                 self.asker.finish(serial)
+
+    def test_tracking_that_the_worker_before_left_on(self):
+        cookie = self.asker.create(1, VRAM, BACKING, NR_PAGES).cookie
+        subscription = self.asker.subscribe(cookie, 3000)
+        wait_for(lambda: self.domain.tracked() == (VRAM, NR_PAGES), "tracking begins")
+        worker = self.daemon.worker_pid(1)
+        self.asker.unsubscribe(subscription)
+        kill(worker)
+        wait_for(lambda: self.daemon.worker_pid(1) not in (None, worker), "there is another worker")
+        wait_for(lambda: self.domain.tracked() is None, "tracking ends, as nobody follows")
 
     def test_polls_of_the_broker_before(self):
         """
