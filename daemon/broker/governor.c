@@ -155,11 +155,10 @@ static size_t collect(
 	return n;
 }
 
-/* A share that hardly differs is not worth a message to every worker. */
-static bool differs(uint32_t a, uint32_t b)
+/* A share that is hardly larger is not worth a message to every worker. One that is smaller keeps the budget. */
+static bool differs(uint32_t share_ppm, uint32_t told_ppm)
 {
-	uint32_t more = a > b ? a : b;
-	return more - (a > b ? b : a) > more / 16;
+	return share_ppm < told_ppm || share_ppm - told_ppm > share_ppm / 16;
 }
 
 static void set_share(struct broker *broker, uint32_t share_ppm)
