@@ -211,14 +211,27 @@ void audit_set_rule(struct broker *broker, const char *format, ...)
 void audit_set_domain(struct broker *broker, uint32_t domid)
 {
 	struct audit_note *note = broker->audit.current;
-	if (note->operation && note->changes)
+	if (note->operation && note->changes &&
+		!protobuf_c_message_descriptor_get_field_by_name(note->operation->descriptor, "domid"))
 		audit_fields_add(&note->fields, "domid", "%" PRIu32, domid);
 }
 
-/* What was under way may have changed something, however it ended; what was not, only when it ended well. */
+/* Is it more than a refusal? */
 static bool may_have_changed(const struct audit_note *note, const Xenvram__V1__Reply *reply)
 {
-	return note->changes && (!note->connection || reply->status == XENVRAM__V1__STATUS__OK);
+	if (!note->changes)
+		return false;
+	switch (reply->status) {
+	case XENVRAM__V1__STATUS__OK:
+	case XENVRAM__V1__STATUS__STUCK:
+		return true;
+	case XENVRAM__V1__STATUS__HYPERVISOR:
+	case XENVRAM__V1__STATUS__INTERNAL:
+	case XENVRAM__V1__STATUS__RETRY:
+		return !note->connection; /* it was under way */
+	default:
+		return false;
+	}
 }
 
 static void write_note(struct broker *broker, struct audit_note *note, const Xenvram__V1__Reply *reply)
