@@ -177,7 +177,7 @@ class Storms(SimTest):
             HeadStorm(self, self.seed + 3, 0x100, None),
         ]
         took, arms, stops, done = self.rage(*storms)
-        self.assertGreater(done, 5, "no storm")
+        self.assertGreater(done, 2 * took / RANGE_CHANGE_S, "no storm")
         self.assert_debounced(took, arms, stops)
         self.assert_calm_afterwards()
 
@@ -188,7 +188,8 @@ class Storms(SimTest):
             SubscribeStorm(self, self.seed + 3, self.cookie),
             SubscribeStorm(self, self.seed + 4, self.cookie),
         ]
-        took, arms, stops, _ = self.rage(*storms)
+        took, arms, stops, done = self.rage(*storms)
+        self.assertGreater(done, 2 * took / RANGE_CHANGE_S, "no storm")
         self.assert_debounced(took, arms, stops)
         self.assert_calm_afterwards()
 
