@@ -9,9 +9,9 @@
 #include "proto/internal.pb-c.h"
 
 /*
- * Unpins, then pins all or none. May be repeated: what is not pinned needs no unpinning, and what is pinned
- * alike can be pinned again. 0 with *ret_pinned (is all pinned that was to be?) and, where the hypervisor
- * refused a pin that is not required, a warning; or -1, and then some may be pinned.
+ * Unpins, then pins. May be repeated: what is not pinned needs no unpinning, and what is pinned alike can be
+ * pinned again. 0 with *ret_pinned (is all pinned that was to be?) and, where the hypervisor refused a pin
+ * that is not required, a warning; or -1.
  */
 int arrangement_apply(struct guest *guest, const Xenvram__Internal__Arrange *arrange, bool *ret_pinned,
 	struct failure *ret_warning, struct failure *failure);

@@ -94,13 +94,15 @@ def is_in(pin, region):
 
 
 def check_pins(stage, regions):
-    """All that are said to be, and no others; of a region that is stuck, any."""
+    """All that are said to be, and no others; of a region that is stuck, or was refused some, no others."""
     expected = {pin: PIN_TYPES[r.cache_attr] for r in regions if r.pinned for pin in pins_of(r)}
     found = stage.view.pins(DOMID)
     for region in regions:
         if region.state == pb.REGION_STUCK:
             expected = {pin: kind for pin, kind in expected.items() if not is_in(pin, region)}
             found = {pin: kind for pin, kind in found.items() if not is_in(pin, region)}
+        elif not region.pinned:
+            found = {pin: kind for pin, kind in found.items() if pin not in pins_of(region)}
     if found != expected:
         raise Violation(f"pinned is {found}, the regions say {expected}")
 

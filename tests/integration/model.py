@@ -176,11 +176,8 @@ class Model:
         return 0
 
     def _try_pins(self, domain, region, runs):
-        """All, or none if one is refused."""
-        if self._pin(domain, region, runs) == 0:
-            return True
-        self._unpin(domain, region, runs)
-        return False
+        """Pins those that are not refused. Was none?"""
+        return not [run for run in runs if self._pin(domain, region, [run])]
 
     @staticmethod
     def _unpin(domain, region, runs):
