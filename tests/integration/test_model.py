@@ -33,9 +33,9 @@ from waiting import SLOWNESS, wait_for
 
 SEED = int(os.environ.get("XENVRAM_MODEL_SEED", "1"))
 # A sanitized daemon is slower by the factor, so it gets fewer steps in the same time.
-EXAMPLES = int(os.environ.get("XENVRAM_MODEL_EXAMPLES", str(int(260 / SLOWNESS))))
+EXAMPLES = int(os.environ.get("XENVRAM_MODEL_EXAMPLES", str(int(300 / SLOWNESS))))
 STEPS_AN_EXAMPLE = 50
-MIN_STEPS = EXAMPLES * 10000 // 260  # a step that finds nothing to do is none
+MIN_STEPS = EXAMPLES * 10000 // 300  # a step that finds nothing to do is none
 
 RAM_PAGES = 1000
 VRAM = 0xF0000
