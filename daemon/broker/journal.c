@@ -11,7 +11,7 @@
 
 enum {
 	FLAG_REQUIRE_CACHE_ATTR = 1,
-	FLAG_PINNED = 2,
+	FLAG_PINNED = 2, /* all of it; until version 2 */
 	FLAG_PLACED = 4,
 	FLAG_ADOPTED = 8,
 	/* since version 2 */
@@ -52,9 +52,14 @@ struct slot_v2 {
 	struct slot_run live[8];
 } __attribute__((packed));
 
+struct slot_v3 {
+	struct slot_v2 v2;
+	uint32_t pinned; /* bit i: live[i] */
+} __attribute__((packed));
+
 _Static_assert(MAX_REGION_EXTENTS == 8, "more extents are another version");
 _Static_assert(MAX_REGION_PAGES <= UINT32_MAX, "larger regions are another version");
-_Static_assert(sizeof(struct slot_v2) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
+_Static_assert(sizeof(struct slot_v3) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
 
 static struct slot_run encode_run(struct extent run)
 {
@@ -69,40 +74,50 @@ static struct extent decode_run(struct slot_run run)
 static uint32_t encode_flags(const struct region_record *record)
 {
 	return (record->require_cache_attr ? FLAG_REQUIRE_CACHE_ATTR : 0) |
-	       (record->pinned ? FLAG_PINNED : 0) | (record->placed ? FLAG_PLACED : 0) |
-	       (record->adopted ? FLAG_ADOPTED : 0) | (record->ending ? FLAG_ENDING : 0) |
-	       (record->between ? FLAG_BETWEEN : 0) | (record->going_back ? FLAG_GOING_BACK : 0);
+	       (record->placed ? FLAG_PLACED : 0) | (record->adopted ? FLAG_ADOPTED : 0) |
+	       (record->ending ? FLAG_ENDING : 0) | (record->between ? FLAG_BETWEEN : 0) |
+	       (record->going_back ? FLAG_GOING_BACK : 0);
+}
+
+static void encode_v1(const struct region_record *record, struct slot_v1 *v1)
+{
+	*v1 = (struct slot_v1){
+		.magic = htole32(JOURNAL_MAGIC),
+		.version = htole16(JOURNAL_VERSION),
+		.length = htole16(sizeof(struct slot_v3)),
+		.cookie = htole64(record->cookie),
+		.vram_gfn = htole64(record->vram_gfn),
+		.backing_gfn = htole64(record->backing_gfn),
+		.nr_pages = htole64(record->nr_pages),
+		.domid = htole32(record->domid),
+		.state = htole32(record->state),
+		.cache_attr = htole32(record->cache_attr),
+		.owner_uid = htole32(record->owner_uid),
+		.flags = htole32(encode_flags(record)),
+	};
+	memcpy(v1->uuid, record->uuid, sizeof(v1->uuid));
+}
+
+/* What came to it with version 2. */
+static void encode_v2(const struct region_record *record, struct slot_v2 *v2)
+{
+	v2->old_vram_gfn = htole64(record->old_vram_gfn);
+	v2->frontier = htole32(record->frontier);
+	v2->unsettled = htole32(record->unsettled);
+	v2->going = encode_run(record->going);
+	v2->n_live = htole32(record->live.n);
+	for (unsigned int i = 0; i < record->live.n; i++)
+		v2->live[i] = encode_run(record->live.run[i]);
 }
 
 void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLOT_BYTES])
 {
-	struct slot_v2 v2 = {
-		.v1 =
-			{
-				.magic = htole32(JOURNAL_MAGIC),
-				.version = htole16(JOURNAL_VERSION),
-				.length = htole16(sizeof(v2)),
-				.cookie = htole64(record->cookie),
-				.vram_gfn = htole64(record->vram_gfn),
-				.backing_gfn = htole64(record->backing_gfn),
-				.nr_pages = htole64(record->nr_pages),
-				.domid = htole32(record->domid),
-				.state = htole32(record->state),
-				.cache_attr = htole32(record->cache_attr),
-				.owner_uid = htole32(record->owner_uid),
-				.flags = htole32(encode_flags(record)),
-			},
-		.old_vram_gfn = htole64(record->old_vram_gfn),
-		.frontier = htole32(record->frontier),
-		.unsettled = htole32(record->unsettled),
-		.going = encode_run(record->going),
-		.n_live = htole32(record->live.n),
-	};
-	memcpy(v2.v1.uuid, record->uuid, sizeof(v2.v1.uuid));
-	for (unsigned int i = 0; i < record->live.n; i++)
-		v2.live[i] = encode_run(record->live.run[i]);
+	struct slot_v3 v3 = {.pinned = htole32(record->pinned)};
+
+	encode_v1(record, &v3.v2.v1);
+	encode_v2(record, &v3.v2);
 	memset(slot, 0, JOURNAL_SLOT_BYTES);
-	memcpy(slot, &v2, sizeof(v2));
+	memcpy(slot, &v3, sizeof(v3));
 }
 
 static void decode_v1(const struct slot_v1 *v1, struct region_record *record)
@@ -118,17 +133,24 @@ static void decode_v1(const struct slot_v1 *v1, struct region_record *record)
 		.cache_attr = le32toh(v1->cache_attr),
 		.owner_uid = le32toh(v1->owner_uid),
 		.require_cache_attr = flags & FLAG_REQUIRE_CACHE_ATTR,
-		.pinned = flags & FLAG_PINNED,
 		.placed = flags & FLAG_PLACED,
 		.adopted = flags & FLAG_ADOPTED,
 	};
 	memcpy(record->uuid, v1->uuid, sizeof(v1->uuid));
 }
 
+/* All extents, or none. */
+static void complete_pins(const struct slot_v1 *v1, struct region_record *record)
+{
+	if (le32toh(v1->flags) & FLAG_PINNED)
+		record->pinned = (1u << record->live.n) - 1;
+}
+
 /* Whole, and how far its pages have come was not written. */
-static void complete_v1(struct region_record *record)
+static void complete_v1(const struct slot_v1 *v1, struct region_record *record)
 {
 	record->live = extents_whole(record->nr_pages);
+	complete_pins(v1, record);
 	record->ending = record->state == XENVRAM__V1__REGION_STATE__DESTROYING ||
 			 record->state == XENVRAM__V1__REGION_STATE__REGION_STUCK;
 	if (record->state == XENVRAM__V1__REGION_STATE__ACTIVE)
@@ -198,33 +220,40 @@ static bool is_plausible(const struct region_record *record)
 	       record->frontier <= record->nr_pages &&
 	       record->unsettled <= record->nr_pages - record->frontier &&
 	       extents_are_good(&record->live, record->nr_pages) && is_going_plausible(record) &&
-	       is_state_plausible(record);
+	       record->pinned >> record->live.n == 0 && is_state_plausible(record);
 }
 
 int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record *ret_record)
 {
-	struct slot_v2 v2;
+	struct slot_v3 v3;
+	const struct slot_v2 *v2 = &v3.v2;
 	struct region_record record;
 	size_t length;
 
-	memcpy(&v2, slot, sizeof(v2));
-	if (le32toh(v2.v1.magic) != JOURNAL_MAGIC)
+	memcpy(&v3, slot, sizeof(v3));
+	if (le32toh(v2->v1.magic) != JOURNAL_MAGIC)
 		return 0;
-	decode_v1(&v2.v1, &record);
-	switch (le16toh(v2.v1.version)) {
+	decode_v1(&v2->v1, &record);
+	switch (le16toh(v2->v1.version)) {
 	case 1:
-		length = sizeof(v2.v1);
-		complete_v1(&record);
+		length = sizeof(v2->v1);
+		complete_v1(&v2->v1, &record);
 		break;
 	case 2:
-		length = sizeof(v2);
-		decode_v2(&v2, &record);
+		length = sizeof(*v2);
+		decode_v2(v2, &record);
+		complete_pins(&v2->v1, &record);
+		break;
+	case 3:
+		length = sizeof(v3);
+		decode_v2(v2, &record);
+		record.pinned = le32toh(v3.pinned);
 		break;
 	default:
 		errno = ENOTSUP;
 		return -1;
 	}
-	if (le16toh(v2.v1.length) != length || !is_plausible(&record)) {
+	if (le16toh(v2->v1.length) != length || !is_plausible(&record)) {
 		errno = EBADMSG;
 		return -1;
 	}

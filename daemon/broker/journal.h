@@ -19,7 +19,7 @@
 
 #define JOURNAL_SLOT_BYTES 256u
 #define JOURNAL_MAGIC      0x4a525658u /* "XVRJ" */
-#define JOURNAL_VERSION    2u          /* written; 1 is read as well */
+#define JOURNAL_VERSION    3u          /* written; 1 and 2 are read as well */
 
 void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLOT_BYTES]);
 

@@ -41,7 +41,7 @@ static void describe_region(const struct region *region, struct listed_region *l
 	info->backing_gfn = record->backing_gfn;
 	info->nr_pages = record->nr_pages;
 	info->cache_attr = record->cache_attr;
-	info->pinned = record->pinned;
+	info->pinned = region_record_is_pinned(record);
 	info->adopted = record->adopted;
 	info->state = record->state;
 	info->subscriptions = region->n_subscriptions;

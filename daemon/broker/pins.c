@@ -70,17 +70,17 @@ static const struct region *find_region(
 	return NULL;
 }
 
-/* Each of a region's extents has a pin. */
+/* One that is not active may have a pin for each of its extents, or get it. */
 static unsigned int count_of_regions(const struct region_table *regions, uint32_t domid)
 {
 	const struct region *region;
 	unsigned int n = 0;
 	LIST_FOREACH(region, &regions->regions, link) {
 		const struct region_record *record = &region->record;
-		/* One that is not active may have its pin, or get it. */
-		if (record->domid == domid &&
-			(record->pinned || record->state != XENVRAM__V1__REGION_STATE__ACTIVE))
-			n += record->live.n;
+		if (record->domid == domid)
+			n += record->state == XENVRAM__V1__REGION_STATE__ACTIVE
+				     ? (unsigned int)__builtin_popcount(record->pinned)
+				     : record->live.n;
 	}
 	return n;
 }

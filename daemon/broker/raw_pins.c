@@ -333,14 +333,16 @@ static int compare_pins(const void *a, const void *b)
 
 static size_t describe_region(const struct region_record *record, Xenvram__V1__PinInfo *infos, size_t n)
 {
-	for (unsigned int i = 0; i < record->live.n && n < MAX_LISTED_PINS; i++, n++) {
+	for (unsigned int i = 0; i < record->live.n && n < MAX_LISTED_PINS; i++) {
+		if (!(record->pinned >> i & 1))
+			continue;
 		xenvram__v1__pin_info__init(&infos[n]);
 		infos[n].first_gfn = record->vram_gfn + record->live.run[i].first;
 		infos[n].nr_pages = record->live.run[i].nr_pages;
 		infos[n].cache_attr = record->cache_attr;
 		infos[n].cookie = record->cookie;
 		infos[n].owner_uid = record->owner_uid;
-		infos[n].settled = record->state == XENVRAM__V1__REGION_STATE__ACTIVE;
+		infos[n++].settled = record->state == XENVRAM__V1__REGION_STATE__ACTIVE;
 	}
 	return n;
 }
@@ -350,7 +352,7 @@ static size_t describe_regions(
 {
 	const struct region *region;
 	LIST_FOREACH(region, &broker->regions.regions, link) {
-		if (region->record.domid == domid && region->record.pinned)
+		if (region->record.domid == domid)
 			n = describe_region(&region->record, infos, n);
 	}
 	return n;

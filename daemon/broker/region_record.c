@@ -22,6 +22,11 @@ unsigned int region_record_claims(const struct region_record *record, struct cla
 	return n;
 }
 
+bool region_record_is_pinned(const struct region_record *record)
+{
+	return record->pinned == (1u << record->live.n) - 1;
+}
+
 void region_record_unsettle(struct region_record *record)
 {
 	record->frontier = 0;

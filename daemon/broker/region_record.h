@@ -25,12 +25,12 @@ struct region_record {
 	uint32_t state;      /* Xenvram__V1__RegionState */
 	uint32_t owner_uid;
 	bool require_cache_attr;
-	bool pinned;
 	bool placed;       /* every page has been at vram once */
 	bool adopted;      /* its pages are at vram on their own account; it has no backing */
 	bool tracked_only; /* no region at all, and in no journal: see ranges.h */
 
 	struct extents live;
+	uint32_t pinned;     /* bit i: live.run[i] has its pin, or is to have it again */
 	bool ending;         /* all of it is being destroyed */
 	struct extent going; /* what is being destroyed of it, if not all; in one extent */
 	bool between;        /* in a move, or stuck in one: pages may also be at old_vram_gfn */
@@ -51,6 +51,9 @@ struct claim {
 
 /* Stores the claims, and returns how many they are. */
 unsigned int region_record_claims(const struct region_record *record, struct claim claims[MAX_CLAIMS]);
+
+/* Does each of its extents have its pin? */
+bool region_record_is_pinned(const struct region_record *record);
 
 /* Nothing is known of where its pages are. */
 void region_record_unsettle(struct region_record *record);

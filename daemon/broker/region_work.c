@@ -47,7 +47,7 @@ static void reply_created(
 	Xenvram__V1__CreateRegionReply created = XENVRAM__V1__CREATE_REGION_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	created.cookie = cookie;
-	created.pinned = region->record.pinned;
+	created.pinned = region_record_is_pinned(&region->record);
 	reply.result_case = XENVRAM__V1__REPLY__RESULT_CREATE_REGION;
 	reply.create_region = &created;
 	reply.message = (char *)warning;

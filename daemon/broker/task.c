@@ -32,7 +32,7 @@ static void set_stuck(struct region_record *record)
 	record->going_back = false;
 	record->state = STUCK;
 	if (record->between)
-		record->pinned = false;
+		record->pinned = 0;
 	region_record_unsettle(record);
 }
 
@@ -182,8 +182,7 @@ static void give_up(struct task *task, const struct region_record *record, const
 static void loosened(struct task *task, struct region_record *record, const struct task_answer *answer)
 {
 	if (!answer->failure) {
-		if (record->state == SHRINKING && record->pinned)
-			record->pinned = answer->pinned;
+		task->pieces_pinned = answer->pinned;
 		task->stage = TASK_SHIFT;
 	} else if (goes_ahead(record)) {
 		undo(task, record, answer->failure);
@@ -280,8 +279,34 @@ static void say_missing(struct task *task, const struct region_record *record)
 			moves_within_vram(record) ? "the old nor at the new vram" : "vram nor at backing");
 }
 
+/* What stays of the extent has the pins of its pieces, every other one what it had. */
+static void shrink(const struct task *task, struct region_record *record)
+{
+	const struct extents before = record->live;
+	const struct extent *holder = extents_find(&before, record->going);
+	uint32_t pinned = 0;
+	unsigned int n_pieces = 0;
+
+	extents_remove(&before, record->going, &record->live);
+	for (unsigned int i = 0; i < record->live.n; i++) {
+		const struct extent *of = extents_find(&before, record->live.run[i]);
+		bool is = of == holder ? task->pieces_pinned >> n_pieces++ & 1
+				       : record->pinned >> (of - before.run) & 1;
+		pinned |= (uint32_t)is << i;
+	}
+	record->pinned = pinned;
+}
+
+/* Nothing has gone: the extent has the pin that it had, unless that was refused. */
+static void keep_whole(struct region_record *record, uint32_t pinned)
+{
+	uint32_t holder = 1u << (extents_find(&record->live, record->going) - record->live.run);
+	if (!(pinned & 1))
+		record->pinned &= ~holder;
+}
+
 /* All of it is done, or undone. */
-static void conclude(struct task *task, struct region_record *record, bool pinned)
+static void conclude(struct task *task, struct region_record *record, uint32_t pinned)
 {
 	say_missing(task, record);
 	if (task->incomplete) {
@@ -293,10 +318,12 @@ static void conclude(struct task *task, struct region_record *record, bool pinne
 	} else {
 		if (record->going_back)
 			swap_vram(record);
-		if (record->state == SHRINKING && !task->reverting)
-			extents_remove(&record->live, record->going, &record->live);
+		if (record->state != SHRINKING)
+			record->pinned = pinned;
+		else if (task->reverting)
+			keep_whole(record, pinned);
 		else
-			record->pinned = pinned && (record->pinned || record->state != SHRINKING);
+			shrink(task, record);
 		record->placed = true;
 		set_active(record);
 	}
@@ -316,7 +343,7 @@ static void settled(struct task *task, struct region_record *record, const struc
 		task->incomplete = true;
 		set_stuck_failure(&task->stuck, record, &task->failure);
 	}
-	conclude(task, record, answer->pinned && !answer->failure);
+	conclude(task, record, answer->pinned);
 }
 
 void task_answered(struct task *task, struct region_record *record, const struct task_answer *answer)
@@ -350,12 +377,6 @@ void task_answered(struct task *task, struct region_record *record, const struct
 }
 
 /* ---- what comes between ---- */
-
-/* The destruction of a region that is in order, of which nothing was done? */
-static bool is_unbegun(const struct task *task, const struct region_record *record)
-{
-	return !task->begun && !goes_ahead(record) && record->unsettled == 0;
-}
 
 /* It stays in order. */
 static void spare(struct task *task, struct region_record *record, const struct failure *failure)

@@ -27,15 +27,16 @@ enum task_stage { TASK_IDLE, TASK_CHECK, TASK_LOOSEN, TASK_SHIFT, TASK_SETTLE, T
 
 struct task {
 	enum task_stage stage;
-	bool creation;        /* began as one */
-	bool begun;           /* a step of it may have been done */
-	bool reverting;       /* a partial destruction was refused before a page moved */
-	uint64_t cursor;      /* going back: pages from here on were looked at */
-	struct extent chunk;  /* being shifted */
-	uint64_t n_stuck;     /* pages that could not be put back */
-	uint64_t n_missing;   /* and that are nowhere */
-	bool incomplete;      /* what goes back did not all go: it will be stuck, */
-	struct failure stuck; /* for this reason */
+	bool creation;          /* began as one */
+	bool begun;             /* a step of it may have been done */
+	uint32_t pieces_pinned; /* bit i: the ith piece that stays of an extent is */
+	bool reverting;         /* a partial destruction was refused before a page moved */
+	uint64_t cursor;        /* going back: pages from here on were looked at */
+	struct extent chunk;    /* being shifted */
+	uint64_t n_stuck;       /* pages that could not be put back */
+	uint64_t n_missing;     /* and that are nowhere */
+	bool incomplete;        /* what goes back did not all go: it will be stuck, */
+	struct failure stuck;   /* for this reason */
 	bool failed;
 	struct failure failure; /* why not what was asked for */
 	struct failure warning; /* its text is empty when there is none */
@@ -87,7 +88,7 @@ struct task_step {
 struct task_answer {
 	const struct failure *failure; /* NULL: done */
 	const char *warning;
-	bool pinned;      /* loosen and settle: all that was to be */
+	uint32_t pinned;  /* loosen and settle: bit i: pin[i] is */
 	uint64_t n_stuck; /* shift, thorough */
 	uint64_t n_missing;
 	uint64_t first_stuck_gfn;

@@ -31,6 +31,12 @@ static inline bool moves_within_vram(const struct region_record *record)
 	return record->state == MOVING || (record->adopted && record->between);
 }
 
+/* The destruction of a region that is in order, of which nothing was done? */
+static inline bool is_unbegun(const struct task *task, const struct region_record *record)
+{
+	return !task->begun && !goes_ahead(record) && record->unsettled == 0;
+}
+
 static inline uint64_t unsettled_end(const struct region_record *record)
 {
 	return record->frontier + record->unsettled;

@@ -59,13 +59,23 @@ static unsigned int add_holder(struct gfn_range *ranges, unsigned int n, const s
 	return n;
 }
 
-static void fill_loosen(const struct region_record *record, struct task_step *step)
+/* Is the extent pinned that has what is going? */
+static bool is_holder_pinned(const struct region_record *record)
+{
+	const struct extent *extent = extents_find(&record->live, record->going);
+	return record->pinned >> (extent - record->live.run) & 1;
+}
+
+static void fill_loosen(const struct task *task, const struct region_record *record, struct task_step *step)
 {
 	step->tracking = TRACKING_STOPS;
 	switch (record->state) {
 	case SHRINKING:
 		step->n_unpin = add_holder(step->unpin, 0, record);
-		if (record->pinned)
+		/* A piece whose pin is refused now must not have one from before. */
+		if (!is_unbegun(task, record))
+			step->n_unpin = add_pieces(step->unpin, step->n_unpin, record);
+		if (is_holder_pinned(record))
 			step->n_pin = add_pieces(step->pin, 0, record);
 		step->require_pin = record->require_cache_attr;
 		break;
@@ -99,7 +109,8 @@ static void fill_settle(const struct task *task, const struct region_record *rec
 	case SHRINKING:
 		if (task->reverting) {
 			step->n_unpin = add_pieces(step->unpin, 0, record);
-			if (record->pinned)
+			step->n_unpin = add_holder(step->unpin, step->n_unpin, record);
+			if (is_holder_pinned(record))
 				step->n_pin = add_holder(step->pin, 0, record);
 		} else if (!task->incomplete) {
 			extents_remove(&record->live, record->going, &step->live);
@@ -204,7 +215,7 @@ void task_next(struct task *task, struct region_record *record, struct task_step
 	if (task->stage == TASK_CHECK)
 		fill_check(record, ret_step);
 	else if (task->stage == TASK_LOOSEN)
-		fill_loosen(record, ret_step);
+		fill_loosen(task, record, ret_step);
 	else if (task->stage == TASK_SETTLE)
 		fill_settle(task, record, ret_step);
 }

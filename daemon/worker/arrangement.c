@@ -8,11 +8,11 @@ static struct extent extent_of(const Xenvram__Internal__Range *range)
 	return (struct extent){range->first_gfn, range->nr_pages};
 }
 
-int arrangement_apply(struct guest *guest, const Xenvram__Internal__Arrange *arrange, bool *ret_pinned,
+int arrangement_apply(struct guest *guest, const Xenvram__Internal__Arrange *arrange, uint32_t *ret_pinned,
 	struct failure *ret_warning, struct failure *failure)
 {
 	struct failure refused;
-	bool pinned = true;
+	uint32_t pinned = 0;
 
 	for (size_t i = 0; i < arrange->n_unpin; i++) {
 		/* Nothing may be pinned there, as after a worker died between moving and pinning. */
@@ -20,14 +20,15 @@ int arrangement_apply(struct guest *guest, const Xenvram__Internal__Arrange *arr
 			return -1;
 	}
 	for (size_t i = 0; i < arrange->n_pin; i++) {
-		if (pin_set(guest, extent_of(arrange->pin[i]), arrange->cache_attr, &refused) == 0)
+		if (pin_set(guest, extent_of(arrange->pin[i]), arrange->cache_attr, &refused) == 0) {
+			pinned |= 1u << i;
 			continue;
+		}
 		if (arrange->require_pin || refused.status == XENVRAM__V1__STATUS__NO_DOMAIN) {
 			*failure = refused;
 			return -1;
 		}
 		*ret_warning = refused;
-		pinned = false;
 	}
 	*ret_pinned = pinned;
 	return 0;

@@ -61,7 +61,7 @@ static int check(struct hands *hands, const Xenvram__Internal__Check *check, str
 static int arrange(struct hands *hands, const Xenvram__Internal__Arrange *arrange,
 	struct command_answer *answer, struct failure *failure)
 {
-	bool pinned = false;
+	uint32_t pinned = 0;
 
 	tracker_suspend(hands->tracker);
 	if (guest_check_alive(hands->guest, failure) < 0 ||

@@ -81,12 +81,16 @@ def _part(cookie):
     return "destroy_region", pb.DestroyRegion(cookie=cookie, first_page=PART.start, nr_pages=len(PART))
 
 
-def _in_pieces(stage):
-    """Whose memory type has to be pinned."""
-    cookie = stage.client.create(DOMID, VRAM, BACKING, NR_PAGES, cache_attr=pb.WC, require_cache_attr=True).cookie
+def _in_pieces(stage, strict=True):
+    """Whose memory type has to be pinned, unless it is not strict."""
+    cookie = stage.client.create(DOMID, VRAM, BACKING, NR_PAGES, cache_attr=pb.WC, require_cache_attr=strict).cookie
     stage.client.destroy(cookie, first_page=2, nr_pages=2)
     stage.client.destroy(cookie, first_page=290, nr_pages=3)
     return cookie
+
+
+def _in_loose_pieces(stage):
+    return _in_pieces(stage, strict=False)
 
 
 def _stuck_move(stage):
@@ -120,11 +124,13 @@ OPERATIONS = [
     Operation("destroy-stuck", _destroy, _stuck),
     Operation("move", _move, _created),
     Operation("move-pieces", _move, _in_pieces),
+    Operation("move-loose-pieces", _move, _in_loose_pieces),
     Operation("move-stuck", _move, _stuck_move),
     Operation("destroy-stuck-move", _destroy, _stuck_move),
     Operation("destroy-adopted-stuck-move", _destroy, _adopted_stuck_move),
     Operation("part", _part, _created),
     Operation("part-pieces", _part, _in_pieces, anchored=False),
+    Operation("part-loose-pieces", _part, _in_loose_pieces, anchored=False),
     Operation("part-adopted", _part, _adopted),
     Operation("part-stuck", _part, _stuck_part),
     Operation("destroy-stuck-part", _destroy, _stuck_part),

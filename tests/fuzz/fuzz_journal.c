@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static bool is_safe(const struct region_record *record)
 {
 	return record->nr_pages > 0 && record->nr_pages <= MAX_REGION_PAGES &&
-	       extents_are_good(&record->live, record->nr_pages) &&
+	       extents_are_good(&record->live, record->nr_pages) && record->pinned >> record->live.n == 0 &&
 	       record->frontier + record->unsettled <= record->nr_pages && record->old_vram_gfn < MAX_GFN &&
 	       record->old_vram_gfn + record->nr_pages <= MAX_GFN &&
 	       record->vram_gfn + record->nr_pages <= MAX_GFN &&
@@ -25,7 +25,7 @@ static bool is_safe(const struct region_record *record)
 /* Whatever was being done to it comes to an end, and no step goes beyond the region. */
 static void carry_out(struct region_record *record)
 {
-	struct task_answer answer = {.warning = "", .pinned = true};
+	struct task_answer answer = {.warning = "", .pinned = UINT32_MAX};
 	struct task_step step;
 	struct task task;
 
@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	journal_encode(&record, again);
 	if (journal_decode(again, &decoded) != 1 || decoded.cookie != record.cookie ||
 		decoded.vram_gfn != record.vram_gfn || decoded.state != record.state ||
-		strcmp(decoded.uuid, record.uuid) != 0)
+		decoded.pinned != record.pinned || strcmp(decoded.uuid, record.uuid) != 0)
 		abort();
 	carry_out(&record);
 	return 0;

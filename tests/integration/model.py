@@ -36,12 +36,16 @@ class Region:
         self.cache_attr = request.cache_attr
         self.require_pin = request.require_cache_attr
         self.adopted = request.adopt
-        self.pinned = pinned
         self.state = pb.ACTIVE
         self.readers = []
         self.runs = [(0, self.nr_pages)]  # of pages that were not destroyed
+        self.pinned_runs = set(self.runs) if pinned else set()
         self.ending = False  # stuck: all of it was destroyed
         self.going = None  # stuck: (first page, pages) were destroyed
+
+    @property
+    def pinned(self):
+        return self.pinned_runs >= set(self.runs)
 
     def live(self):
         return [page for first, n in self.runs for page in range(first, first + n)]
@@ -176,8 +180,8 @@ class Model:
         return 0
 
     def _try_pins(self, domain, region, runs):
-        """Pins those that are not refused. Was none?"""
-        return not [run for run in runs if self._pin(domain, region, [run])]
+        """Pins those that are not refused: these."""
+        return {run for run in runs if self._pin(domain, region, [run]) == 0}
 
     @staticmethod
     def _unpin(domain, region, runs):
@@ -236,9 +240,9 @@ class Model:
             self.do_destroy(domain, region)
             return
         pieces = region.pieces(first, n)
-        self._unpin(domain, region, [region.holder(first, n)])
-        if region.pinned:
-            region.pinned = self._try_pins(domain, region, pieces)
+        holder = region.holder(first, n)
+        self._unpin(domain, region, [holder, *pieces])
+        pinned = self._try_pins(domain, region, pieces if holder in region.pinned_runs else [])
         if self._put_back(domain, region, range(first, first + n)):
             region.state = pb.REGION_STUCK
             region.going = (first, n)
@@ -246,6 +250,7 @@ class Model:
         region.state = pb.ACTIVE
         region.going = None
         region.runs = runs_of(set(region.live()) - set(range(first, first + n)))
+        region.pinned_runs = region.pinned_runs - {holder} | pinned
         for reader in region.readers:
             reader.owed.intersection_update(region.live())
 
@@ -279,10 +284,10 @@ class Model:
         if error:
             self._unpin(domain, region, region.runs)
             region.vram = old
-            self._pin(domain, region, region.runs)
+            region.pinned_runs = self._try_pins(domain, region, region.runs)
             return pb.HYPERVISOR, error
         if not region.require_pin:
-            region.pinned = self._try_pins(domain, region, region.runs)
+            region.pinned_runs = self._try_pins(domain, region, region.runs)
         for page in region.live():
             domain.frames[vram + page] = domain.frames.pop(old + page)
         region.owe_all()

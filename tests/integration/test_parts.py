@@ -203,6 +203,13 @@ class Parts(SimTest):
         self.assertIn("pin", self.destroy(cookie, 100, 300).message)
         self.assertFalse(self.owner.region(cookie).pinned)
         self.assertEqual(self.domain.pins(), [(VRAM, VRAM + 99, WB)])
+        self.assertEqual([(pin.first_gfn, pin.nr_pages) for pin in self.owner.pins(1)], [(VRAM, 100)])
+        # That of the other extent stays what it is.
+        self.destroy(cookie, 10, 10)
+        self.assertFalse(self.owner.region(cookie).pinned)
+        listed = [(pin.first_gfn, pin.first_gfn + pin.nr_pages - 1, WB) for pin in self.owner.pins(1)]
+        self.assertEqual(listed, [(VRAM, VRAM + 9, WB), (VRAM + 20, VRAM + 99, WB)])
+        self.assertEqual(sorted(self.domain.pins()), listed)
         self.owner.destroy(cookie)
         self.assert_contents(self.before, self.domain)
         self.assertEqual(self.domain.pins(), [])

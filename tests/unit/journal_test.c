@@ -21,6 +21,7 @@ static struct region_record some_record(void)
 		.state = XENVRAM__V1__REGION_STATE__REGION_STUCK,
 		.owner_uid = 65534,
 		.live = {{{0, 10}, {20, 4076}}, 2},
+		.pinned = 1,
 		.ending = true,
 		.old_vram_gfn = 0xabcdef012,
 		.frontier = 0x456,
@@ -62,13 +63,13 @@ static void test_round_trip(void **state)
 	(void)state;
 	uint8_t slot[JOURNAL_SLOT_BYTES];
 	/* The flags are kept apart. */
-	for (unsigned int flags = 0; flags < 32; flags++) {
+	for (unsigned int flags = 0; flags < 64; flags++) {
 		struct region_record before = some_record(), after;
 		before.require_cache_attr = flags & 1;
-		before.pinned = flags & 2;
-		before.placed = flags & 4;
-		before.adopted = flags & 8;
-		before.between = flags & 16;
+		before.placed = flags & 2;
+		before.adopted = flags & 4;
+		before.between = flags & 8;
+		before.pinned = flags >> 4;
 		memset(slot, 0xff, sizeof(slot));
 		journal_encode(&before, slot);
 		assert_int_equal(journal_decode(slot, &after), 1);
@@ -80,14 +81,15 @@ static void test_round_trip(void **state)
 static void test_format(void **state)
 {
 	(void)state;
-	static const uint8_t begin[] = {'X', 'V', 'R', 'J', 2, 0, 216, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33,
+	static const uint8_t begin[] = {'X', 'V', 'R', 'J', 3, 0, 220, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33,
 		0x22, 0x11, 0x78, 0x56, 0x34, 0x12, 0x0f};
 	uint8_t slot[JOURNAL_SLOT_BYTES];
 	struct region_record record = some_record();
 	journal_encode(&record, slot);
 	assert_memory_equal(slot, begin, sizeof(begin));
 	assert_int_equal(slot[60], 'u');
-	for (unsigned int i = 216; i < JOURNAL_SLOT_BYTES; i++)
+	assert_int_equal(slot[216], 1);
+	for (unsigned int i = 217; i < JOURNAL_SLOT_BYTES; i++)
 		assert_int_equal(slot[i], 0);
 }
 
@@ -115,7 +117,7 @@ static void test_unknown_version(void **state)
 	uint8_t slot[JOURNAL_SLOT_BYTES];
 	struct region_record record = some_record();
 	journal_encode(&record, slot);
-	slot[4] = 3;
+	slot[4] = 4;
 	assert_undecodable(slot, ENOTSUP);
 	slot[4] = 0;
 	assert_undecodable(slot, ENOTSUP);
@@ -194,6 +196,9 @@ static void test_gfns_stay_below_the_last(void **state)
 static void test_extents_and_progress(void **state)
 {
 	(void)state;
+	CHECK(pinned, 3, true);
+	CHECK(pinned, 4, false);
+	CHECK(pinned, UINT32_MAX, false);
 	CHECK(live.n, 0, false);
 	CHECK(live.n, 1, true);
 	CHECK(live.run[1].first, 10, false); /* touching */
@@ -289,7 +294,7 @@ static void test_version_1(void **state)
 	};
 	for (unsigned int i = 1; i < 5; i++)
 		expected[i].placed = expected[i].require_cache_attr = true;
-	expected[1].pinned = expected[2].pinned = true;
+	expected[1].pinned = expected[2].pinned = 1;
 	expected[2].ending = expected[3].ending = true;
 	expected[4].adopted = true;
 	expected[4].backing_gfn = 0;
@@ -302,20 +307,26 @@ static void test_version_1(void **state)
 	assert_golden(XENVRAM_GOLDEN "/journal-1", expected, golden_slots, 5);
 }
 
-static void test_version_2(void **state)
+/* In the middle of everything, with all extents pinned or none. */
+static void fill_expected(struct region_record expected[5])
 {
-	(void)state;
-	struct region_record expected[] = {
-		golden(0x1111, 0xf0000, XENVRAM__V1__REGION_STATE__CREATING),
-		golden(0x2222, 0xe0000, XENVRAM__V1__REGION_STATE__ACTIVE),
-		golden(0x3333, 0xd0000, XENVRAM__V1__REGION_STATE__SHRINKING),
-		golden(0x4444, 0xc0000, XENVRAM__V1__REGION_STATE__MOVING),
-		golden(0x5555, 0xa0000, XENVRAM__V1__REGION_STATE__REGION_STUCK),
+	static const struct {
+		uint64_t cookie, vram_gfn;
+		uint32_t state;
+	} regions[] = {
+		{0x1111, 0xf0000, XENVRAM__V1__REGION_STATE__CREATING},
+		{0x2222, 0xe0000, XENVRAM__V1__REGION_STATE__ACTIVE},
+		{0x3333, 0xd0000, XENVRAM__V1__REGION_STATE__SHRINKING},
+		{0x4444, 0xc0000, XENVRAM__V1__REGION_STATE__MOVING},
+		{0x5555, 0xa0000, XENVRAM__V1__REGION_STATE__REGION_STUCK},
 	};
+	for (unsigned int i = 0; i < 5; i++)
+		expected[i] = golden(regions[i].cookie, regions[i].vram_gfn, regions[i].state);
 	expected[0].frontier = 512;
 	expected[0].unsettled = 256;
 	for (unsigned int i = 1; i < 5; i++) {
-		expected[i].placed = expected[i].require_cache_attr = expected[i].pinned = true;
+		expected[i].placed = expected[i].require_cache_attr = true;
+		expected[i].pinned = 3;
 		expected[i].live = (struct extents){{{0, 100}, {200, 3896}}, 2};
 		expected[i].unsettled = 256;
 	}
@@ -327,9 +338,27 @@ static void test_version_2(void **state)
 	expected[3].between = expected[3].going_back = true;
 	expected[3].frontier = 456;
 	expected[4].ending = true;
-	expected[4].pinned = false;
+	expected[4].pinned = 0;
 	expected[4].unsettled = 4096;
+}
+
+static void test_version_2(void **state)
+{
+	(void)state;
+	struct region_record expected[5];
+	fill_expected(expected);
 	assert_golden(XENVRAM_GOLDEN "/journal-2", expected, golden_slots, 5);
+}
+
+static void test_version_3(void **state)
+{
+	(void)state;
+	struct region_record expected[5];
+	fill_expected(expected);
+	expected[1].pinned = 1;
+	expected[2].pinned = 2;
+	expected[3].pinned = 0;
+	assert_golden(XENVRAM_GOLDEN "/journal-3", expected, golden_slots, 5);
 }
 
 static int open_file(void **state)
@@ -419,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_version_1),
 		cmocka_unit_test(test_version_2),
+		cmocka_unit_test(test_version_3),
 		cmocka_unit_test_setup_teardown(test_file, open_file, close_file),
 		cmocka_unit_test_setup_teardown(test_truncated_file, open_file, close_file),
 		cmocka_unit_test_setup_teardown(test_file_errors, open_file, close_file),

@@ -53,7 +53,7 @@ static struct region *add_region(uint32_t domid, uint64_t vram, uint64_t backing
 		.nr_pages = nr_pages,
 		.live = extents_whole(nr_pages),
 		.state = XENVRAM__V1__REGION_STATE__ACTIVE,
-		.pinned = true};
+		.pinned = 1};
 	struct region *region = region_table_add(&regions, &record, regions.n_slots);
 	assert_non_null(region);
 	return region;
@@ -119,7 +119,7 @@ static void test_regions_and_pins_keep_apart(void **state)
 
 	assert_refused(admit(7, 0x101f, 1, &same), CONFLICT, EBUSY, cookie);
 	assert_refused(admit(7, 0x1000, 32, &same), CONFLICT, EBUSY, cookie);
-	region->record.pinned = false; /* it may be pinned again, by the next worker */
+	region->record.pinned = 0; /* it may be pinned again, by the next worker */
 	assert_refused(admit(7, 0x1000, 32, &same), CONFLICT, EBUSY, cookie);
 	assert_int_equal(admit(7, 0x1020, 1, &same), 0);
 	assert_int_equal(admit(7, 0x100, 32, &same), 0); /* no harm at the backing */
@@ -178,9 +178,9 @@ static void test_room_of_a_domain(void **state)
 	struct pin *same;
 
 	add_region(7, 0x100000, 0x300, 1);
-	add_region(7, 0x100001, 0x301, 1)->record.pinned = false;    /* has none, and gets none */
+	add_region(7, 0x100001, 0x301, 1)->record.pinned = 0;        /* has none, and gets none */
 	struct region *creating = add_region(7, 0x100002, 0x302, 1); /* may have one */
-	creating->record.pinned = false;
+	creating->record.pinned = 0;
 	creating->record.state = XENVRAM__V1__REGION_STATE__CREATING;
 	for (unsigned int i = 0; i < MAX_PINS_PER_DOMAIN - 2; i++) {
 		assert_int_equal(admit(7, 0x1000 + 2 * i, 1, &same), 0);
