@@ -21,6 +21,7 @@ class Outcome:
         self.message = message
         self.refused = refused  # at the door: by a reply to no request
         self.closed = closed
+        self.pid = None  # of the process that did it
 
     def __repr__(self):
         name = protocol.pb.Status.Name(self.status) if self.status is not None else None
@@ -67,4 +68,5 @@ def as_user(uid, function, gid=None, groups=()):
     result = pickle.loads(data)
     if isinstance(result, BaseException):
         raise result
+    result.pid = pid
     return result

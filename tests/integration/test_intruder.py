@@ -43,13 +43,14 @@ def field(number, payload):
 class Attempt:
     """What is tried, by whom, and how it must end: refused with one of these, or cut off."""
 
-    def __init__(self, name, run, statuses, uid=INTRUDER, operation=None, words=(), **user):
+    def __init__(self, name, run, statuses, uid=INTRUDER, operation=None, words=(), names_sender=False, **user):
         self.name = name
         self.run = run
         self.statuses = statuses
         self.uid = uid
         self.operation = operation
         self.words = words
+        self.names_sender = names_sender  # its message does: it is another process than the one that began
         self.user = user
 
 
@@ -367,9 +368,9 @@ class Intruder(SimTest):
                     os._exit(0)
             os.waitpid(pid, 0)
             status = os.read(reader, 1)[0]
-            raise protocol.Failed(pb.Reply(status=status, os_error=2, message="of the child"))
+            raise protocol.Failed(pb.Reply(status=status, os_error=2, message=f"pid={pid} "))
 
-        yield Attempt("pid: through another process", self.by(in_a_child), {NOT_FOUND})
+        yield Attempt("pid: through another process", self.by(in_a_child), {NOT_FOUND}, names_sender=True)
         leaked = self.client()
         yield Attempt(
             "uid: its own credentials through an administrator's connection",
@@ -421,7 +422,7 @@ class Intruder(SimTest):
         if made.statuses:
             expected.append(f"status={pb.Status.Name(outcome.status)}")
         if made.uid != 0:
-            expected.append(f"uid={made.uid}")
+            expected += [f"uid={made.uid}", outcome.message if made.names_sender else f"pid={outcome.pid} "]
 
         def found():
             lines = [line for line in said().splitlines() if "audit: " in line]
