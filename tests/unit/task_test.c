@@ -241,7 +241,9 @@ static void test_a_refused_pin(void **state)
 	bench_run(&bench);
 	assert_int_equal(bench.record.state, ACTIVE);
 	assert_int_equal(bench.task.failure.os_error, ENOSPC);
+	bench_check(&bench);
 	assert_int_equal(bench.record.live.n, 2);
+	assert_int_equal(bench.record.pinned, 1);
 	assert_int_equal(xen.page[BENCH_VRAM + 400], BENCH_NUMBER + 400);
 	xen.pin_error = 0;
 	scenario_move(&bench);
