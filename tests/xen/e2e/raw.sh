@@ -68,5 +68,19 @@ printf '30 of %s pages dirty within 1000 ms\n  gfn 0x1014 to 0x1031: 30\n' $page
 cmp -s /tmp/expected /tmp/dirty || fail "30 pages are drawn on; found: $(cat /tmp/dirty)"
 echo "ok: any range is tracked, and exactly"
 
+# All but what the kernel lets one call cover counts as dirty. Workers ask it how much that is.
+long=40000
+limit=/sys/module/xen_privcmd/parameters/dm_op_buf_max_size
+as_it_was=$(cat $limit)
+xenvramctl dirty --domid "$guest" --gfn $hole --pages $long --interval 500 >/tmp/dirty || exit
+grep -q "^$((long - 8 * as_it_was)) of $long pages dirty" /tmp/dirty || fail "with $as_it_was bytes: $(cat /tmp/dirty)"
+stop_service
+echo $((2 * as_it_was)) >$limit
+start_service
+xenvramctl dirty --domid "$guest" --gfn $hole --pages $long --interval 500 >/tmp/dirty || exit
+echo "$as_it_was" >$limit
+grep -q "^0 of $long pages dirty" /tmp/dirty || fail "with twice as many bytes: $(cat /tmp/dirty)"
+echo "ok: as many pages are tracked as the kernel allows"
+
 stop_service
 destroy_domain "$guest"
