@@ -204,7 +204,8 @@ void admission_bind(
 static void succeed(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const struct binding *bound)
 {
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__Reply reply = asker_outcome(NULL);
+	audit_record(broker, asker, &reply);
 	connection_bind(connection, bound);
 	if (asker->connection)
 		asker_reply(broker, asker, &reply, NULL, 0);

@@ -24,6 +24,8 @@ struct audit_note {
 	struct asker asker;
 	bool changes;
 	bool answered;
+	bool recorded; /* with this status, as the last one */
+	Xenvram__V1__Status status;
 	const ProtobufCMessage *operation; /* while it is being handled, as the next */
 	const struct connection *connection;
 	uint32_t uid;
@@ -126,7 +128,7 @@ void audit_begin(struct broker *broker, const struct connection *connection, con
 	/* What only reads mostly needs no record: it shall cost nothing. */
 	note->asker = *asker;
 	note->changes = changes;
-	note->answered = false;
+	note->answered = note->recorded = false;
 	note->operation = audit_operation(request);
 	note->connection = connection;
 	note->uid = frame->has_sender ? frame->sender_uid : peer->uid;
@@ -236,22 +238,28 @@ static bool may_have_changed(const struct audit_note *note, const Xenvram__V1__R
 
 static void write_note(struct broker *broker, struct audit_note *note, const Xenvram__V1__Reply *reply)
 {
-	struct audit_fields *fields = &note->fields;
 	int priority = reply->status == XENVRAM__V1__STATUS__OK ? LOG_NOTICE : LOG_WARNING;
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
+	if (note->recorded && note->status == reply->status)
+		return;
+	if (!note->changes && reply->status == XENVRAM__V1__STATUS__OK)
+		return;
+	note->recorded = true;
+	note->status = reply->status;
 	/* What changes nothing and is answered at once has not been. */
 	if (note->connection && !note->changes)
 		describe(note);
-	audit_fields_add_reply(fields, reply);
+	struct audit_fields fields = note->fields; /* another outcome may come */
+	audit_fields_add_reply(&fields, reply);
 	if (*note->rule)
-		audit_fields_add(fields, "rule", "%s", note->rule);
-	audit_fields_sentence(fields, sentence, sizeof(sentence));
+		audit_fields_add(&fields, "rule", "%s", note->rule);
+	audit_fields_sentence(&fields, sentence, sizeof(sentence));
 	/* A user's refusals must not hide what that user does. */
 	if (may_have_changed(note, reply))
-		audit_fields_write(fields, priority, sentence);
+		audit_fields_write(&fields, priority, sentence);
 	else
-		emit(broker, note->uid, priority, sentence, fields);
+		emit(broker, note->uid, priority, sentence, &fields);
 }
 
 static bool is_asker(const struct audit_note *note, const struct asker *asker)
@@ -259,9 +267,13 @@ static bool is_asker(const struct audit_note *note, const struct asker *asker)
 	return note->asker.request == asker->request;
 }
 
+/* NULL: its record was given up. */
 static struct audit_note *find(struct audit *audit, const struct asker *asker)
 {
-	struct audit_note *note;
+	struct audit_note *note = audit->current;
+
+	if (note->connection && !note->answered && is_asker(note, asker))
+		return note;
 	TAILQ_FOREACH(note, &audit->pending_reads, link) {
 		if (is_asker(note, asker))
 			return note;
@@ -273,25 +285,25 @@ static struct audit_note *find(struct audit *audit, const struct asker *asker)
 	return NULL;
 }
 
+void audit_record(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)
+{
+	struct audit_note *note = asker->connection ? find(&broker->audit, asker) : NULL;
+	if (note)
+		write_note(broker, note, reply);
+}
+
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)
 {
 	struct audit *audit = &broker->audit;
-	struct audit_note *note = audit->current;
+	struct audit_note *note = asker->connection ? find(audit, asker) : NULL;
 
-	if (asker->connection == 0)
-		return;
-	if (note->connection && !note->answered && is_asker(note, asker)) {
-		note->answered = true;
-		if (note->changes || reply->status != XENVRAM__V1__STATUS__OK)
-			write_note(broker, note, reply);
-		return;
-	}
-	note = find(audit, asker);
 	if (!note)
 		return;
-	if (note->changes || reply->status != XENVRAM__V1__STATUS__OK)
-		write_note(broker, note, reply);
-	drop_pending(audit, note);
+	write_note(broker, note, reply);
+	if (note == audit->current)
+		note->answered = true;
+	else
+		drop_pending(audit, note);
 }
 
 void audit_forget_connection(struct broker *broker, uint64_t connection)
@@ -307,18 +319,13 @@ void audit_forget_connection(struct broker *broker, uint64_t connection)
 void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failure, const char *format, ...)
 {
 	struct audit_fields fields = {0};
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__Reply reply = asker_outcome(failure);
 	char what[192], sentence[MAX_AUDIT_SENTENCE_BYTES];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	if (failure) {
-		reply.status = failure->status;
-		reply.os_error = failure->os_error;
-		reply.message = (char *)failure->text;
-	}
 	audit_fields_add(&fields, "operation", "Finish");
 	audit_fields_add(&fields, "domid", "%" PRIu32, domid);
 	if (cookie)
@@ -337,7 +344,7 @@ void audit_refused(struct broker *broker, const struct connection *connection, c
 	const struct ucred *peer = connection_peer(connection);
 	struct audit *audit = &broker->audit;
 	struct audit_fields fields = {0};
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__Reply reply = asker_outcome(failure);
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
 	/* Users of no right can have more uids than one: all together have a limit, too. */
@@ -345,9 +352,6 @@ void audit_refused(struct broker *broker, const struct connection *connection, c
 		(failure->status == XENVRAM__V1__STATUS__PERMISSION_DENIED &&
 			!admit(audit, &audit->strangers, &strangers_rate, clock_now_ns())))
 		return;
-	reply.status = failure->status;
-	reply.os_error = failure->os_error;
-	reply.message = (char *)failure->text;
 	add_who(&fields, connection, peer->uid, peer->pid);
 	audit_fields_add(&fields, "operation", "Connect");
 	audit_fields_add_reply(&fields, &reply);

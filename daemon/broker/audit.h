@@ -36,7 +36,7 @@ struct audit {
 int audit_init(struct broker *broker);
 void audit_deinit(struct broker *broker);
 
-/* A request begins to be handled; it gets its record, if any, when it is answered, whenever that is. */
+/* A request begins to be handled; it gets its record, if any, when its outcome is known, whenever that is. */
 void audit_begin(struct broker *broker, const struct connection *connection, const struct asker *asker,
 	const struct frame *frame, const Xenvram__V1__Request *request, bool changes);
 void audit_end(struct broker *broker);
@@ -50,7 +50,13 @@ void audit_set_domain(struct broker *broker, uint32_t domid);
 /* Of a connection that ends: what it asked and would not change anything may never be answered. */
 void audit_forget_connection(struct broker *broker, uint64_t connection);
 
-/* A request is answered. */
+/*
+ * What comes of a change is known, and is about to be settled: whoever dies from now on leaves a record too many
+ * rather than one too few. If something else comes of it after all, that has its record, too.
+ */
+void audit_record(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply);
+
+/* A request is answered. What has its record already needs no other. */
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply);
 
 /*

@@ -248,6 +248,18 @@ void connection_event(struct connection *connection, const Xenvram__V1__Event *e
 	send_packet(connection, &packet, NULL, 0);
 }
 
+Xenvram__V1__Reply asker_outcome(const struct failure *failure)
+{
+	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+
+	if (failure) {
+		reply.status = failure->status;
+		reply.os_error = failure->os_error;
+		reply.message = (char *)failure->text;
+	}
+	return reply;
+}
+
 void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__Reply *reply, const int *fds,
 	unsigned int n_fds)
 {
@@ -267,10 +279,7 @@ void asker_reply(struct broker *broker, const struct asker *asker, Xenvram__V1__
 
 void asker_fail(struct broker *broker, const struct asker *asker, const struct failure *failure)
 {
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
-	reply.status = failure->status;
-	reply.os_error = failure->os_error;
-	reply.message = (char *)failure->text;
+	Xenvram__V1__Reply reply = asker_outcome(failure);
 	asker_reply(broker, asker, &reply, NULL, 0);
 }
 
@@ -306,11 +315,8 @@ static struct connection *add(struct broker *broker, uint64_t id, int fd)
 
 void connection_refuse(struct connection *connection, const struct failure *failure)
 {
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	Xenvram__V1__Reply reply = asker_outcome(failure);
 	Xenvram__V1__Packet packet = XENVRAM__V1__PACKET__INIT;
-	reply.status = failure->status;
-	reply.os_error = failure->os_error;
-	reply.message = (char *)failure->text;
 	packet.content_case = XENVRAM__V1__PACKET__CONTENT_REPLY;
 	packet.reply = &reply;
 	send_packet(connection, &packet, NULL, 0);

@@ -53,6 +53,8 @@ unsigned int connection_n_subscriptions(const struct connection *connection);
 
 void connection_event(struct connection *connection, const Xenvram__V1__Event *event);
 
+/* What a reply says of the failure, whose text it refers to; or of success, if that is NULL. */
+Xenvram__V1__Reply asker_outcome(const struct failure *failure);
 /*
  * Answers the request, exactly once. The reply gets the asker's serial here; fds stay the caller's. Nothing
  * happens when the connection is gone.

@@ -29,21 +29,19 @@ static void forget(struct broker *broker, struct move *move)
 
 static void finish(struct broker *broker, struct move *move)
 {
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 	struct asker asker = move->asker;
-	bool failed = move->failed;
-	struct failure failure = move->failure;
+	struct failure text = move->failure, *failure = move->failed ? &text : NULL;
+	Xenvram__V1__Reply reply = asker_outcome(failure);
 
 	/* Who asked is told, and in the audit trail with what it asked. */
 	if (asker.connection == 0)
-		audit_finished(move->record.domid, 0, failed ? &failure : NULL,
+		audit_finished(move->record.domid, 0, failure,
 			"a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64,
 			move->record.nr_pages, move->record.source, move->record.destination);
-	forget(broker, move);
-	if (failed)
-		asker_fail(broker, &asker, &failure);
 	else
-		asker_reply(broker, &asker, &reply, NULL, 0);
+		audit_record(broker, &asker, &reply);
+	forget(broker, move);
+	asker_reply(broker, &asker, &reply, NULL, 0);
 }
 
 static void end(struct broker *broker, struct move *move, const struct failure *failure)

@@ -253,8 +253,7 @@ static void note_finished(const struct pin *pin, const struct failure *failure)
 void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__Done *done)
 {
 	struct pin *pin = pins_find(&broker->pins, id);
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
-	struct failure failure;
+	struct failure received, *failure = NULL;
 
 	if (!pin)
 		return;
@@ -262,18 +261,20 @@ void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__
 	pin->asker = (struct asker){0};
 	pin->at_work = false;
 	if (done->failure) {
-		failure_set(&failure, done->failure->status, done->failure->os_error, "%s",
+		failure_set(&received, done->failure->status, done->failure->os_error, "%s",
 			done->failure->message);
-		if (asker.connection == 0)
-			note_finished(pin, &failure);
-		give_up(broker, pin, &failure);
-		asker_fail(broker, &asker, &failure);
-	} else {
-		if (asker.connection == 0)
-			note_finished(pin, NULL);
-		settle(broker, pin);
-		asker_reply(broker, &asker, &reply, NULL, 0);
+		failure = &received;
 	}
+	Xenvram__V1__Reply reply = asker_outcome(failure);
+	if (asker.connection == 0)
+		note_finished(pin, failure);
+	else
+		audit_record(broker, &asker, &reply);
+	if (failure)
+		give_up(broker, pin, failure);
+	else
+		settle(broker, pin);
+	asker_reply(broker, &asker, &reply, NULL, 0);
 }
 
 void raw_pins_worker_lost(struct domain *domain)

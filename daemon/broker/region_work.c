@@ -41,34 +41,29 @@ static uint64_t first_generation(const struct region *region)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-static void reply_created(
-	struct broker *broker, const struct region *region, uint64_t cookie, const char *warning)
-{
-	Xenvram__V1__CreateRegionReply created = XENVRAM__V1__CREATE_REGION_REPLY__INIT;
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
-	created.cookie = cookie;
-	created.pinned = region_record_is_pinned(&region->record);
-	reply.result_case = XENVRAM__V1__REPLY__RESULT_CREATE_REGION;
-	reply.create_region = &created;
-	reply.message = (char *)warning;
-	asker_reply(broker, &region->asker, &reply, NULL, 0);
-}
-
 /* ---- the end of a task ---- */
 
-static void reply_ended(struct broker *broker, const struct region *region)
+/* What its asker is told; it refers to itself, and to the region. */
+struct outcome {
+	Xenvram__V1__Reply reply;
+	Xenvram__V1__CreateRegionReply created;
+};
+
+static void outcome_init(struct outcome *outcome, const struct region *region)
 {
 	const struct task *task = &region->task;
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 
-	if (task->failed) {
-		asker_fail(broker, &region->asker, &task->failure);
-	} else if (task->creation) {
-		reply_created(broker, region, region->record.cookie, task->warning.text);
-	} else {
-		reply.message = (char *)task->warning.text;
-		asker_reply(broker, &region->asker, &reply, NULL, 0);
-	}
+	outcome->reply = asker_outcome(task->failed ? &task->failure : NULL);
+	if (task->failed)
+		return;
+	outcome->reply.message = (char *)task->warning.text;
+	if (!task->creation)
+		return;
+	xenvram__v1__create_region_reply__init(&outcome->created);
+	outcome->created.cookie = region->dry_run ? 0 : region->record.cookie;
+	outcome->created.pinned = region_record_is_pinned(&region->record);
+	outcome->reply.result_case = XENVRAM__V1__REPLY__RESULT_CREATE_REGION;
+	outcome->reply.create_region = &outcome->created;
 }
 
 /* Who asked is told, and in the audit trail with what it asked. */
@@ -87,13 +82,20 @@ static void note_finished(const struct region *region)
 			record->backing_gfn, *task->warning.text ? "; " : "", task->warning.text);
 }
 
-void regions_end_task(struct broker *broker, struct region *region)
+static void record_end(struct broker *broker, const struct region *region, const struct outcome *outcome)
+{
+	if (region->asker.connection == 0)
+		note_finished(region);
+	else
+		audit_record(broker, &region->asker, &outcome->reply);
+}
+
+static void end_task(struct broker *broker, struct region *region, struct outcome *outcome)
 {
 	region->task.stage = TASK_IDLE;
-	if (region->asker.connection != 0)
-		reply_ended(broker, region);
-	else
-		note_finished(region);
+	if (region->record.state == XENVRAM__V1__REGION_STATE__GONE)
+		regions_erase(broker, region);
+	asker_reply(broker, &region->asker, &outcome->reply, NULL, 0);
 	region->asker = (struct asker){0};
 	if (region->record.state == XENVRAM__V1__REGION_STATE__GONE)
 		regions_remove(
@@ -128,16 +130,21 @@ static void send_step(struct region *region, const struct task_step *step)
 	domain_command(region->domain, region, &message.command, -1, NULL);
 }
 
-static void go_on(struct region *region)
+void regions_go_on(struct region *region)
 {
 	struct broker *broker = region->domain->broker;
 	struct task_step step;
+	struct outcome outcome;
 
-	do
+	do {
 		task_next(&region->task, &region->record, &step);
-	while (step.journal && journal_step(broker, region) < 0);
+		if (step.stage == TASK_END) {
+			outcome_init(&outcome, region);
+			record_end(broker, region, &outcome);
+		}
+	} while (step.journal && journal_step(broker, region) < 0);
 	if (step.stage == TASK_END)
-		regions_end_task(broker, region);
+		end_task(broker, region, &outcome);
 	else
 		send_step(region, &step);
 }
@@ -157,7 +164,7 @@ void regions_advance(struct region *region)
 	if ((region->task.stage == TASK_CHECK && region->task.creation) || region->record.tracked_only)
 		strcpy(region->record.uuid, domain->uuid);
 	if (region->task.stage != TASK_IDLE)
-		go_on(region);
+		regions_go_on(region);
 	else if (!region->attached)
 		attach(region);
 }
@@ -191,12 +198,14 @@ static void on_step_done(struct broker *broker, struct region *region,
 	if (failure && what == XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE)
 		region->attached = false;
 	if (region->dry_run && !failure) {
-		reply_created(broker, region, 0, "");
+		struct outcome outcome;
+		outcome_init(&outcome, region);
+		asker_reply(broker, &region->asker, &outcome.reply, NULL, 0);
 		regions_remove(broker, region, "it was a dry run");
 		return;
 	}
 	task_answered(&region->task, &region->record, &answer);
-	go_on(region);
+	regions_go_on(region);
 }
 
 void regions_done(struct broker *broker, struct region *region, Xenvram__Internal__Command__WhatCase what,

@@ -43,6 +43,14 @@ int regions_journal(struct broker *broker, struct region *region)
 	return 0;
 }
 
+void regions_erase(struct broker *broker, struct region *region)
+{
+	if (region->journaled && journal_erase(broker->journal_fd, region->slot) < 0)
+		log_error("region 0x%" PRIx64 " cannot be erased from the journal: %s", region->record.cookie,
+			strerror(errno));
+	region->journaled = false;
+}
+
 void regions_remove(struct broker *broker, struct region *region, const char *reason)
 {
 	struct domain *domain = region->domain;
@@ -52,9 +60,7 @@ void regions_remove(struct broker *broker, struct region *region, const char *re
 		region->record.cookie, reason);
 	regions_answer_polls(broker, region, &gone);
 	subscriptions_end(broker, region, reason);
-	if (region->journaled && journal_erase(broker->journal_fd, region->slot) < 0)
-		log_error("region 0x%" PRIx64 " cannot be erased from the journal: %s", region->record.cookie,
-			strerror(errno));
+	regions_erase(broker, region);
 	governor_part_log(region);
 	if (region->log_requested || region->log_fd >= 0)
 		supervisor_drop_log(broker, region->record.cookie);
@@ -221,9 +227,7 @@ static void give_up(struct broker *broker, struct region *region, const struct f
 		return;
 	}
 	task_give_up(&region->task, &region->record, failure);
-	if (region->record.state != XENVRAM__V1__REGION_STATE__GONE)
-		regions_journal(broker, region);
-	regions_end_task(broker, region);
+	regions_go_on(region);
 }
 
 void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)

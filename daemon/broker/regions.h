@@ -42,6 +42,8 @@ void regions_inherit(struct broker *broker, const struct region_record *record, 
  */
 void regions_remove(struct broker *broker, struct region *region, const char *reason);
 
+/* Erases the region's slot, if it has one. */
+void regions_erase(struct broker *broker, struct region *region);
 /* Writes the region's slot. 0, or -1 with a line in the log. */
 int regions_journal(struct broker *broker, struct region *region);
 
@@ -50,8 +52,11 @@ int regions_journal(struct broker *broker, struct region *region);
 /* Sends the worker whatever is next for the region, if it and the region's log are there. */
 void regions_advance(struct region *region);
 void regions_advance_domain(struct domain *domain);
-/* Its task is at its end: the asker is told, and the region goes or is followed. */
-void regions_end_task(struct broker *broker, struct region *region);
+/*
+ * Does what its task says is next. At its end the asker is told, and the region goes or is followed: in the audit
+ * trail it is first, then in the journal, and then the asker hears of it.
+ */
+void regions_go_on(struct region *region);
 /* The worker has answered a command. */
 void regions_done(struct broker *broker, struct region *region, Xenvram__Internal__Command__WhatCase what,
 	const struct asker *asker, const Xenvram__Internal__Done *done);

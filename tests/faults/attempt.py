@@ -37,7 +37,7 @@ class Attempt:
 
     def has_ended(self):
         try:
-            while self.serial not in self.client.replies:
+            while self.serial and self.serial not in self.client.replies:
                 self.client.dispatch(0)
         except TimeoutError:
             return False

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The broker is killed at each step of a change: what has changed is in the audit trail, whoever finished it."""
+
+import errno
+import os
+import shutil
+import tempfile
+import unittest
+
+import xenvram_pb2 as pb
+from attempt import QUIET_AT_START_S, Held
+from operations import BACKING, NR_PAGES, OPERATIONS, VRAM, Operation
+from stage import DOMID, MOMENTS, Stage
+
+PINNED = {"domid": DOMID, "first_gfn": VRAM, "nr_pages": 4}
+
+
+def _of_name(name):
+    return next(operation for operation in OPERATIONS if operation.name == name)
+
+
+def _stuck_destroy(stage):
+    """Some of its pages will not move back."""
+    cookie = _of_name("destroy").prepare(stage)
+    stage.view.fault("relocate", DOMID, 2, errno.ENOMEM, lasting=True)
+    return cookie
+
+
+def _move_ram(destination, nr_pages, **more):
+    message = pb.MoveRam(
+        domid=DOMID, source_gfn=BACKING, destination_gfn=destination, nr_pages=nr_pages, **more
+    )
+    return lambda _: ("move_ram", message)
+
+
+def _pin(cache_attr):
+    return lambda _: ("pin_cacheattr", pb.PinCacheattr(cache_attr=cache_attr, **PINNED))
+
+
+def _pinned(stage):
+    stage.client.pin(DOMID, VRAM, PINNED["nr_pages"], pb.UC)
+
+
+class Trail(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.mkdtemp(prefix="xenvram-trail-")
+        self.addCleanup(shutil.rmtree, directory)
+        os.chmod(directory, 0o755)
+        self.stage = Stage(os.environ["XENVRAM_BUILD_DIR"], directory, "4.17", "hap")
+        self.addCleanup(self.stage.close)
+
+    def host(self):
+        return self.stage.view.pages(DOMID), self.stage.view.pins(DOMID)
+
+    def prepare(self, operation):
+        self.stage.new_daemon()
+        held = Held(self.stage, operation)
+        # What comes after an answer would be counted among the steps.
+        held.await_quiet()
+        return held
+
+    def n_steps(self, operation):
+        attempt = self.prepare(operation)
+        before = self.stage.steps.count("broker")
+        attempt.start()
+        attempt.await_quiet()
+        return self.stage.steps.count("broker") - before
+
+    def killed(self, operation, record, moment, nth):
+        """Has the host changed? None if the broker makes no such step."""
+        held = self.prepare(operation)
+        before, at = self.host(), len(self.stage.daemon.log())
+        if not held.run_to("broker", moment, nth):
+            return None
+        self.stage.kill_roles(["broker"])
+        self.stage.steps.release()
+        held.await_quiet(QUIET_AT_START_S)
+        if self.host() == before:
+            return False
+        records = [line for line in self.stage.daemon.log()[at:].splitlines() if "audit: " in line]
+        if not any(f"operation={name} " in line for line in records for name in (record, "Finish")):
+            self.silent.append(f"{moment} step {nth}")
+        return True
+
+    def sweep(self, operation, record):
+        self.silent, outcomes = [], []
+        for nth in range(1, self.n_steps(operation) + 1):
+            outcomes += [self.killed(operation, record, moment, nth) for moment in MOMENTS]
+        self.assertEqual(self.silent, [], f"of {len(outcomes)} deaths")
+        self.assertIn(True, outcomes, "nothing is ever changed")
+        # Those that come by the clock may not come.
+        self.assertLessEqual(outcomes.count(None), len(outcomes) // 10)
+
+    def test_create(self):
+        self.sweep(_of_name("create"), "CreateRegion")
+
+    def test_move(self):
+        self.sweep(_of_name("move"), "MoveRegion")
+
+    def test_destroy(self):
+        self.sweep(_of_name("destroy"), "DestroyRegion")
+
+    def test_destroy_part(self):
+        self.sweep(_of_name("part-pieces"), "DestroyRegion")
+
+    def test_stuck(self):
+        """It stays half done."""
+        self.sweep(Operation("stuck", _of_name("destroy").request, _stuck_destroy), "DestroyRegion")
+
+    def test_move_ram(self):
+        self.sweep(Operation("move-ram", _move_ram(VRAM, NR_PAGES)), "MoveRam")
+
+    def test_move_ram_by_force(self):
+        self.sweep(Operation("force", _move_ram(BACKING + 8, 8, force=True)), "MoveRam")
+
+    def test_pin(self):
+        self.sweep(Operation("pin", _pin(pb.UC)), "PinCacheattr")
+
+    def test_pin_again(self):
+        self.sweep(Operation("pin-again", _pin(pb.WB), _pinned), "PinCacheattr")
+
+    def test_unpin(self):
+        unpin = pb.UnpinCacheattr(**PINNED)
+        self.sweep(Operation("unpin", lambda _: ("unpin_cacheattr", unpin), _pinned), "UnpinCacheattr")
+
+
+if __name__ == "__main__":
+    unittest.main()
