@@ -11,12 +11,11 @@
 #include "daemon/broker/audit_fields.h"
 #include "daemon/broker/broker.h"
 #include "daemon/broker/connection.h"
-#include "daemon/common/clock.h"
 #include "daemon/common/log.h"
 
 /* Changes that were asked for and are not answered; beyond it the oldest gets its record unanswered. */
 #define MAX_PENDING 4096u
-/* What changes nothing, and has a record if it is refused; beyond it there is none. */
+/* What changes nothing, and has a record if it is refused; beyond it that is only counted. */
 #define MAX_PENDING_READS 4096u
 
 struct audit_note {
@@ -34,65 +33,10 @@ struct audit_note {
 	char rule[128];
 };
 
-/* ---- what was left out ---- */
-
-static const struct rate own_rate = {AUDIT_RECORDS_PER_SECOND, AUDIT_RECORDS_AT_ONCE};
-static const struct rate strangers_rate = {AUDIT_STRANGERS_PER_SECOND, AUDIT_STRANGERS_AT_ONCE};
-
-static void report(struct bucket *bucket, const char *whose, struct audit_fields *fields)
-{
-	char sentence[96];
-
-	snprintf(sentence, sizeof(sentence), "%" PRIu64 " records about %s were left out", bucket->suppressed,
-		whose);
-	audit_fields_add(fields, "left_out", "%" PRIu64, bucket->suppressed);
-	bucket->suppressed = 0;
-	audit_fields_write(fields, LOG_WARNING, sentence);
-}
-
-static void on_report(evutil_socket_t fd, short what, void *data)
-{
-	struct broker *broker = data;
-	struct audit *audit = &broker->audit;
-	(void)fd;
-	(void)what;
-	for (unsigned int i = 0; i < MAX_BUCKETS; i++) {
-		struct bucket *bucket = &audit->rates.buckets[i];
-		struct audit_fields fields = {0};
-		char whose[32];
-		if (bucket->suppressed == 0)
-			continue;
-		snprintf(whose, sizeof(whose), "uid %" PRIu32, bucket->key);
-		audit_fields_add(&fields, "uid", "%" PRIu32, bucket->key);
-		report(bucket, whose, &fields);
-	}
-	if (audit->strangers.suppressed > 0)
-		report(&audit->strangers, "users who may not connect", &(struct audit_fields){0});
-}
-
-/* May there be a record more? Otherwise it is counted. */
-static bool admit(struct audit *audit, struct bucket *bucket, const struct rate *rate, uint64_t now_ns)
-{
-	static const struct timeval delay = {.tv_sec = 1};
-
-	if (bucket_take(bucket, rate, now_ns) == 0)
-		return true;
-	bucket->suppressed++;
-	if (!evtimer_pending(audit->report, NULL))
-		evtimer_add(audit->report, &delay);
-	return false;
-}
-
-static bool admit_uid(struct audit *audit, uint32_t uid)
-{
-	uint64_t now_ns = clock_now_ns();
-	return admit(audit, buckets_get(&audit->rates, uid, now_ns), &own_rate, now_ns);
-}
-
 static void emit(struct broker *broker, uint32_t uid, int priority, const char *sentence,
 	const struct audit_fields *fields)
 {
-	if (admit_uid(&broker->audit, uid))
+	if (audit_rates_admit(&broker->audit.rates, uid))
 		audit_fields_write(fields, priority, sentence);
 }
 
@@ -285,6 +229,15 @@ static struct audit_note *find(struct audit *audit, const struct asker *asker)
 	return NULL;
 }
 
+/* There is nothing left to write a record from. */
+static void count_refusal(struct broker *broker, const struct asker *asker)
+{
+	const struct connection *connection = connection_find(broker, asker->connection);
+
+	if (connection)
+		audit_rates_leave_out(&broker->audit.rates, connection_uid(connection));
+}
+
 void audit_record(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)
 {
 	struct audit_note *note = asker->connection ? find(&broker->audit, asker) : NULL;
@@ -297,8 +250,11 @@ void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram
 	struct audit *audit = &broker->audit;
 	struct audit_note *note = asker->connection ? find(audit, asker) : NULL;
 
-	if (!note)
+	if (!note) {
+		if (reply->status != XENVRAM__V1__STATUS__OK)
+			count_refusal(broker, asker);
 		return;
+	}
 	write_note(broker, note, reply);
 	if (note == audit->current)
 		note->answered = true;
@@ -342,15 +298,14 @@ void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failu
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure)
 {
 	const struct ucred *peer = connection_peer(connection);
-	struct audit *audit = &broker->audit;
+	struct audit_rates *rates = &broker->audit.rates;
 	struct audit_fields fields = {0};
 	Xenvram__V1__Reply reply = asker_outcome(failure);
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
-	/* Users of no right can have more uids than one: all together have a limit, too. */
-	if (!admit_uid(audit, peer->uid) ||
-		(failure->status == XENVRAM__V1__STATUS__PERMISSION_DENIED &&
-			!admit(audit, &audit->strangers, &strangers_rate, clock_now_ns())))
+	if (failure->status == XENVRAM__V1__STATUS__PERMISSION_DENIED
+			? !audit_rates_admit_stranger(rates, peer->uid)
+			: !audit_rates_admit(rates, peer->uid))
 		return;
 	add_who(&fields, connection, peer->uid, peer->pid);
 	audit_fields_add(&fields, "operation", "Connect");
@@ -381,8 +336,7 @@ int audit_init(struct broker *broker)
 	TAILQ_INIT(&audit->pending);
 	TAILQ_INIT(&audit->pending_reads);
 	audit->current = calloc(1, sizeof(*audit->current));
-	audit->report = evtimer_new(broker->base, on_report, broker);
-	return audit->current && audit->report ? 0 : -1;
+	return audit->current ? audit_rates_init(&audit->rates, broker->base) : -1;
 }
 
 void audit_deinit(struct broker *broker)
@@ -394,7 +348,6 @@ void audit_deinit(struct broker *broker)
 	while (audit->current && !TAILQ_EMPTY(&audit->pending_reads))
 		drop_pending(audit, TAILQ_FIRST(&audit->pending_reads));
 	free(audit->current);
-	if (audit->report)
-		event_free(audit->report);
+	audit_rates_deinit(&audit->rates);
 	*audit = (struct audit){0};
 }

@@ -7,13 +7,12 @@
 #ifndef XENVRAM_BROKER_AUDIT_H
 #define XENVRAM_BROKER_AUDIT_H
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
 #include "daemon/broker/asker.h"
-#include "daemon/broker/bucket.h"
+#include "daemon/broker/audit_rates.h"
 #include "proto/failure.h"
 #include "proto/frame.h"
 
@@ -27,9 +26,7 @@ struct audit {
 	unsigned int n_pending;
 	TAILQ_HEAD(, audit_note) pending_reads;
 	unsigned int n_pending_reads;
-	struct buckets rates; /* by uid */
-	struct bucket strangers;
-	struct event *report; /* runs while there is something to say about what was left out */
+	struct audit_rates rates;
 };
 
 /* 0, or -1 with ENOMEM. */

@@ -16,6 +16,7 @@ from waiting import wait_for
 BASE = 3000000
 VRAM, BACKING = 0x4000, 0x400
 MAX_UNCOUNTED_MARKED_PAGES = 8192
+MAX_PENDING_READS = 4096
 LOW = """
 regions = 3
 regions-per-domain = 2
@@ -389,6 +390,33 @@ class Trail(SimTest):
         )
         self.assertGreaterEqual(written(), 200)
         self.assertGreater(left_out(), 0)
+
+    def test_more_refusals_at_once_than_are_kept_in_mind(self):
+        """Of requests that wait for the hypervisor, who asked is remembered for so many."""
+        domain = self.add_domain(1)
+        cookie = self.client().create(1, VRAM, BACKING, 4).cookie
+        self.host.fault("track", 1, "every", "delay", 10000000)
+        request = pb.Snapshot(cookie=cookie, sync=True)
+        waiting = []
+        while len(waiting) < MAX_PENDING_READS + 40:
+            client = self.client()
+            n = client.hello.max_requests_in_flight - 1
+            waiting += [(client, client.start("snapshot", request)) for _ in range(n)]
+            client.regions()  # has an answer when the others have been read
+        domain.destroy()
+        self.assertEqual({client.finish(serial)[0].status for client, serial in waiting}, {pb.NOT_FOUND})
+        n_refused = len(waiting)
+
+        def left_out():
+            return sum(int(n) for n in re.findall(r"audit: (\d+) records about uid", self.daemon.log()))
+
+        def written():
+            return sum("operation=Snapshot" in record for record in self.records())
+
+        wait_for(
+            lambda: written() + left_out() == n_refused,
+            lambda: f"{written()} records and {left_out()} left out make {n_refused}",
+        )
 
     def test_a_flood_hides_nothing_that_was_done(self):
         self.add_domain(1)
