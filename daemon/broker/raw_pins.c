@@ -288,6 +288,9 @@ void raw_pins_worker_lost(struct domain *domain)
 
 static void end(struct broker *broker, struct pin *pin, const struct failure *failure)
 {
+	/* Of one that is set and kept nobody has asked for anything. */
+	if (pin->asker.connection == 0 && pin->record.state != PIN_SET)
+		note_finished(pin, failure);
 	fail_asker(broker, pin, failure);
 	forget(broker, pin);
 }

@@ -71,7 +71,11 @@ void regions_remove(struct broker *broker, struct region *region, const char *re
 
 static void fail_and_remove(struct broker *broker, struct region *region, const struct failure *failure)
 {
-	asker_fail(broker, &region->asker, failure);
+	if (region->task.stage != TASK_IDLE) {
+		task_abandon(&region->task, &region->record, failure);
+		regions_go_on(region);
+		return;
+	}
 	/* To who asks about a cookie there is no such region any more; a tracked range has none. */
 	if (region->record.tracked_only)
 		regions_answer_polls(broker, region, failure);

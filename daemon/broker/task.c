@@ -141,14 +141,6 @@ static void undo(struct task *task, struct region_record *record, const struct f
 	go_back(task, record, TASK_LOOSEN);
 }
 
-static void end_with_domain(struct task *task, struct region_record *record, const struct failure *failure)
-{
-	task->failed = true;
-	task->failure = *failure;
-	record->state = GONE;
-	task->stage = TASK_END;
-}
-
 /* Nothing was changed yet. */
 static void call_off(struct task *task, struct region_record *record, const struct failure *failure)
 {
@@ -350,7 +342,7 @@ void task_answered(struct task *task, struct region_record *record, const struct
 {
 	task->begun = task->stage != TASK_CHECK;
 	if (answer->failure && answer->failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
-		end_with_domain(task, record, answer->failure);
+		task_abandon(task, record, answer->failure);
 		return;
 	}
 	if (!answer->failure)
@@ -413,6 +405,14 @@ void task_resume(struct task *task, struct region_record *record, const struct f
 		undo(task, record, lost);
 	else
 		go_back(task, record, TASK_LOOSEN);
+}
+
+void task_abandon(struct task *task, struct region_record *record, const struct failure *failure)
+{
+	task->failed = true;
+	task->failure = *failure;
+	record->state = GONE;
+	task->stage = TASK_END;
 }
 
 void task_give_up(struct task *task, struct region_record *record, const struct failure *failure)

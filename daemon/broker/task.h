@@ -123,6 +123,9 @@ void task_unwritten(struct task *task, struct region_record *record, int os_erro
 /* The worker died. A creation is undone, for `lost`; anything else goes on. */
 void task_resume(struct task *task, struct region_record *record, const struct failure *lost);
 
+/* The region goes, with its domain, or before anything was done: that is the end of the task. */
+void task_abandon(struct task *task, struct region_record *record, const struct failure *failure);
+
 /* There is no worker to be had, or no log: a region that was begun with is stuck, any other as it was. */
 void task_give_up(struct task *task, struct region_record *record, const struct failure *failure);
 

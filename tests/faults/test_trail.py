@@ -48,6 +48,7 @@ class Trail(unittest.TestCase):
         os.chmod(directory, 0o755)
         self.stage = Stage(os.environ["XENVRAM_BUILD_DIR"], directory, "4.17", "hap")
         self.addCleanup(self.stage.close)
+        self.silent = []  # deaths after which nobody said what had changed
 
     def host(self):
         return self.stage.view.pages(DOMID), self.stage.view.pins(DOMID)
@@ -66,26 +67,32 @@ class Trail(unittest.TestCase):
         attempt.await_quiet()
         return self.stage.steps.count("broker") - before
 
-    def killed(self, operation, record, moment, nth):
-        """Has the host changed? None if the broker makes no such step."""
+    def killed(self, operation, record, moment, nth, with_domain):
+        """Had something changed? None if the broker makes no such step."""
         held = self.prepare(operation)
         before, at = self.host(), len(self.stage.daemon.log())
         if not held.run_to("broker", moment, nth):
             return None
+        if with_domain:
+            changed = self.host() != before
+            self.stage.kill_domain()
         self.stage.kill_roles(["broker"])
         self.stage.steps.release()
         held.await_quiet(QUIET_AT_START_S)
-        if self.host() == before:
-            return False
+        if with_domain:
+            self.stage.add_domain()
+        else:
+            changed = self.host() != before
         records = [line for line in self.stage.daemon.log()[at:].splitlines() if "audit: " in line]
-        if not any(f"operation={name} " in line for line in records for name in (record, "Finish")):
+        if changed and not any(f"operation={name} " in line for line in records for name in (record, "Finish")):
             self.silent.append(f"{moment} step {nth}")
-        return True
+        return changed
 
-    def sweep(self, operation, record):
-        self.silent, outcomes = [], []
+    def sweep(self, operation, record, with_domain=False):
+        """`record` is what the broker that was asked calls it in the trail; the next one only finishes it."""
+        outcomes = []
         for nth in range(1, self.n_steps(operation) + 1):
-            outcomes += [self.killed(operation, record, moment, nth) for moment in MOMENTS]
+            outcomes += [self.killed(operation, record, moment, nth, with_domain) for moment in MOMENTS]
         self.assertEqual(self.silent, [], f"of {len(outcomes)} deaths")
         self.assertIn(True, outcomes, "nothing is ever changed")
         # Those that come by the clock may not come.
@@ -122,6 +129,15 @@ class Trail(unittest.TestCase):
     def test_unpin(self):
         unpin = pb.UnpinCacheattr(**PINNED)
         self.sweep(Operation("unpin", lambda _: ("unpin_cacheattr", unpin), _pinned), "UnpinCacheattr")
+
+    def test_destroy_with_domain(self):
+        self.sweep(_of_name("destroy"), "DestroyRegion", with_domain=True)
+
+    def test_move_ram_with_domain(self):
+        self.sweep(Operation("move-ram", _move_ram(VRAM, NR_PAGES)), "MoveRam", with_domain=True)
+
+    def test_pin_with_domain(self):
+        self.sweep(Operation("pin", _pin(pb.UC)), "PinCacheattr", with_domain=True)
 
 
 if __name__ == "__main__":
