@@ -4,7 +4,6 @@
 import time
 
 import protocol
-from checker import check, check_recovery
 from stage import ROLES, Violation
 
 HEADSTART_S = 0.03
@@ -18,6 +17,7 @@ class Attempt:
 
     def __init__(self, stage, operation):
         self.stage = stage
+        self.operation = operation
         self.cookie = operation.prepare(stage)
         self.name, self.message = operation.request(self.cookie)
         self.client = stage.client
@@ -58,8 +58,7 @@ class Attempt:
             time.sleep(0.0001)
 
     def judge(self, reply):
-        left = check(self.stage, self.name, self.message, self.cookie, reply)
-        check_recovery(self.stage, self.name, self.message, left)
+        self.operation.judge(self.stage, self.message, self.cookie, reply)
 
 
 class Held(Attempt):

@@ -43,8 +43,7 @@ def run_group(build, xen, mode, operation_name, category, sample, pattern):
     # Here, for the parent needs none of it.
     from guest import end_with_us
     from harness import CRASHES, REPORTS
-    from operations import OPERATIONS
-    from points import points_of
+    from points import OPERATIONS, points_of
     from stage import Stage
 
     end_with_us()
@@ -106,8 +105,7 @@ def main():
     options = parser.parse_args()
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path += [os.path.join(here, "../integration"), os.path.join(options.build, "tests/integration")]
-    from operations import OPERATIONS
-    from points import CATEGORIES
+    from points import CATEGORIES, OPERATIONS
 
     groups = [
         (options.build, xen, mode, operation.name, category, options.sample, options.pattern)

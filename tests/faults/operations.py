@@ -5,15 +5,9 @@ import errno
 
 import protocol
 import xenvram_pb2 as pb
+from checker import check, check_recovery
+from places import ANCHOR_BACKING, ANCHOR_VRAM, BACKING, NEW_VRAM, NR_PAGES, PART, VRAM
 from stage import DOMID, Violation
-
-# More than one chunk of a relocation.
-VRAM, BACKING, NR_PAGES = 0xF0000, 200, 300
-NEW_VRAM = 0xD0000
-# Of it, with something on both sides.
-PART = range(5, 285)
-# A region that is there all the time: its domain's worker is, too, and tracks.
-ANCHOR_VRAM, ANCHOR_BACKING = 0xE0000, 100
 
 
 class Operation:
@@ -34,6 +28,12 @@ class Operation:
     def request(self, cookie):
         """(name in Request, message)"""
         return self._request(cookie)
+
+    def judge(self, stage, message, cookie, reply):
+        """Is all as the answer says, and can it be undone and done again?"""
+        name = self._request(cookie)[0]
+        left = check(stage, name, message, cookie, reply)
+        check_recovery(stage, name, message, left)
 
 
 def _create(**more):
@@ -112,7 +112,7 @@ def _stuck_part(stage):
     return cookie
 
 
-OPERATIONS = [
+REGION_OPERATIONS = [
     Operation("create", _create()),
     Operation("create-first", _create(), anchored=False),
     Operation("create-strict", _create(cache_attr=pb.WC, require_cache_attr=True)),

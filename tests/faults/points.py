@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What can happen to an operation, and all points at which it can."""
+"""The operations, what can happen to them, and all points at which it can."""
 
 import itertools
 
 from failing import failure_points
 from killing import death_points, kill_points, recovery_points
+from operations import REGION_OPERATIONS
+from raw_operations import RAW_OPERATIONS
 
+OPERATIONS = REGION_OPERATIONS + RAW_OPERATIONS
 CATEGORIES = ("fail", "kill", "recovery", "death")
 
 

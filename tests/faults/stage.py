@@ -23,6 +23,7 @@ MOMENTS = ("before", "after")
 SLOT_BYTES = 256
 SLOT_HEAD = struct.Struct("<IHHQQQQII")  # magic, version, length, cookie, vram, backing, nr_pages, domid, state
 SLOT_MAGIC = 0x4A525658
+MOVE_MAGIC = b"XVMJ"
 
 
 class Violation(Exception):
@@ -222,6 +223,11 @@ class Stage:
 
     # ---- what is so ----
 
+    def pages(self):
+        """{gfn: frame} of those that the domain was born with."""
+        born = set(self.home.values())
+        return {gfn: frame for gfn, frame in self.view.pages(DOMID).items() if frame in born}
+
     def journal(self):
         """{cookie: (vram, backing, nr_pages, domid, state)}"""
         records = {}
@@ -234,6 +240,13 @@ class Stage:
                     raise Violation(f"cookie {cookie:#x} is in the journal twice")
                 records[cookie] = tuple(record)
         return records
+
+    def used_slots(self):
+        """The magics of the journal's slots that are not free."""
+        with open(os.path.join(self.daemon.directory, "journal"), "rb") as file:
+            data = file.read()
+        magics = [data[at : at + 4] for at in range(0, len(data), SLOT_BYTES)]
+        return [magic for magic in magics if any(magic)]
 
     def settled_regions(self):
         """Those of the listing, when nothing is being done to any of them."""

@@ -9,14 +9,15 @@ import unittest
 
 import xenvram_pb2 as pb
 from attempt import QUIET_AT_START_S, Held
-from operations import BACKING, NR_PAGES, OPERATIONS, VRAM, Operation
+from operations import REGION_OPERATIONS, Operation
+from places import BACKING, NR_PAGES, VRAM
 from stage import DOMID, MOMENTS, Stage
 
 PINNED = {"domid": DOMID, "first_gfn": VRAM, "nr_pages": 4}
 
 
 def _of_name(name):
-    return next(operation for operation in OPERATIONS if operation.name == name)
+    return next(operation for operation in REGION_OPERATIONS if operation.name == name)
 
 
 def _stuck_destroy(stage):
