@@ -14,6 +14,10 @@ MAX_PINS = 64
 PIN_TYPES = {pb.UC: 0, pb.WC: 1, pb.WT: 4, pb.WP: 5, pb.WB: 6, pb.UC_MINUS: 7}
 
 DONE = (pb.OK, 0)
+INVALID = (pb.INVALID, errno.EINVAL)
+NOT_FOUND = (pb.NOT_FOUND, errno.ENOENT)
+NO_DOMAIN = (pb.NO_DOMAIN, errno.ESRCH)
+UNSUPPORTED_DOMAIN = (pb.UNSUPPORTED_DOMAIN, errno.EINVAL)
 
 
 def runs_of(pages):
@@ -90,7 +94,13 @@ class Domain:
         self.pv = pv
         self.pins = {}  # {(first gfn, last gfn): type}
         self.regions = []
+        self.raw_pins = {}  # {(first gfn, last gfn): cache_attr}, of no region
+        self.ranges = []  # that connections have tracked
         self.worker_kills = 0
+
+    def claims(self):
+        """[(first gfn, pages)] of all its regions"""
+        return [claim for region in self.regions for claim in region.ranges()]
 
 
 def overlap(a, a_pages, b, b_pages):
@@ -121,10 +131,14 @@ class Model:
 
     @staticmethod
     def _is_in_the_way(domain, ranges):
-        return any(overlap(*mine, *theirs) for other in domain.regions for mine in ranges for theirs in other.ranges())
+        return any(overlap(*mine, *theirs) for mine in ranges for theirs in domain.claims())
 
     @staticmethod
-    def _pin_error(domain, pins):
+    def _has_raw_pin(domain, ranges):
+        return any(overlap(*mine, first, last - first + 1) for mine in ranges for first, last in domain.raw_pins)
+
+    @staticmethod
+    def pin_error(domain, pins):
         """How the hypervisor answers a pin of this range."""
         if pins in domain.pins:
             return 0
@@ -132,20 +146,25 @@ class Model:
             return errno.EBUSY
         return errno.ENOSPC if len(domain.pins) >= MAX_PINS else 0
 
-    def predict_create(self, request):
+    def predict_create(self, asker, request):
         """((status, errno), will it be pinned)"""
         if self._wrong_in_itself(request):
-            return (pb.INVALID, errno.EINVAL), False
+            return INVALID, False
+        refusal = asker.refusal(self, request.domid)
+        if refusal:
+            return refusal, False
         region = Region(request, False)
         domain = self.domains.get(request.domid)
         if domain is None:
-            return (pb.NO_DOMAIN, errno.ESRCH), False
-        if self._is_in_the_way(domain, region.ranges()):
-            return (pb.CONFLICT, errno.EEXIST), False
+            return NO_DOMAIN, False
         if len(domain.regions) >= MAX_REGIONS_PER_DOMAIN:
             return (pb.LIMIT, errno.EDQUOT), False
+        if self._is_in_the_way(domain, region.ranges()):
+            return (pb.CONFLICT, errno.EEXIST), False
+        if self._has_raw_pin(domain, [(region.vram, region.nr_pages)]):
+            return (pb.CONFLICT, errno.EBUSY), False
         if domain.pv:
-            return (pb.UNSUPPORTED_DOMAIN, errno.EINVAL), False
+            return UNSUPPORTED_DOMAIN, False
         source = region.vram if region.adopted else region.backing
         if any(source + i not in domain.frames for i in range(region.nr_pages)):
             return (pb.CONFLICT, errno.ENXIO), False
@@ -153,7 +172,7 @@ class Model:
             return (pb.CONFLICT, errno.EEXIST), False
         if request.dry_run:
             return DONE, False
-        error = self._pin_error(domain, region.pins(region.runs)[0])
+        error = self.pin_error(domain, region.pins(region.runs)[0])
         if error and request.require_cache_attr:
             return (pb.HYPERVISOR, error), False
         return DONE, error == 0
@@ -173,7 +192,7 @@ class Model:
     def _pin(self, domain, region, runs):
         """Pins them until one is refused; its errno."""
         for pins in region.pins(runs):
-            error = self._pin_error(domain, pins)
+            error = self.pin_error(domain, pins)
             if error:
                 return error
             domain.pins[pins] = PIN_TYPES[region.cache_attr]
@@ -196,7 +215,9 @@ class Model:
             region.vram + page in domain.frames and region.backing + page in domain.frames for page in pages
         )
 
-    def predict_destroy(self, domain, region):
+    def predict_destroy(self, asker, domain, region):
+        if not asker.sees(domain):
+            return NOT_FOUND
         return (pb.STUCK, errno.EBUSY) if self._would_stick(domain, region, region.live()) else DONE
 
     @staticmethod
@@ -223,7 +244,9 @@ class Model:
         else:
             domain.regions.remove(region)
 
-    def predict_destroy_part(self, domain, region, first, n):
+    def predict_destroy_part(self, asker, domain, region, first, n):
+        if not asker.sees(domain):
+            return NOT_FOUND
         if first + n > region.nr_pages:
             return pb.INVALID, errno.ERANGE
         if region.state == pb.REGION_STUCK and (region.ending or region.going != (first, n)):
@@ -256,17 +279,22 @@ class Model:
 
     # ---- move ----
 
-    def predict_move(self, domain, region, vram):
+    def predict_move(self, asker, domain, region, vram):
         if vram >= MAX_GFN:
-            return pb.INVALID, errno.EINVAL
+            return INVALID
+        if not asker.sees(domain):
+            return NOT_FOUND
         if region.state == pb.ACTIVE and vram == region.vram:
             return DONE
         if vram + region.nr_pages > MAX_GFN:
-            return pb.INVALID, errno.EINVAL
+            return INVALID
         if region.state == pb.REGION_STUCK:
             return pb.CONFLICT, errno.EBUSY
-        if self._is_in_the_way(domain, [(vram + first, n) for first, n in region.runs]):
+        there = [(vram + first, n) for first, n in region.runs]
+        if self._is_in_the_way(domain, there):
             return pb.CONFLICT, errno.EEXIST
+        if self._has_raw_pin(domain, there):
+            return pb.CONFLICT, errno.EBUSY
         if any(region.vram + page not in domain.frames for page in region.live()):
             return pb.CONFLICT, errno.ENXIO
         if any(vram + page in domain.frames for page in region.live()):
@@ -301,21 +329,5 @@ class Model:
             page = region.page_of(gfn)
             if page is not None:
                 region.owe([page])
-
-
-class Reader:
-    """Somebody who follows a region from a cursor of its own, and the pages that it has a right to."""
-
-    def __init__(self, domain, region, client, subscription=None, log=None):
-        self.domain = domain
-        self.region = region
-        self.client = client
-        self.subscription = subscription  # None: it asks by message
-        self.log = log
-        self.cursor = 0
-        self.owed = set(region.live())
-        region.readers.append(self)
-
-    def take(self, pages, cursor):
-        self.owed.difference_update(pages)
-        self.cursor = cursor
+        for tracked in domain.ranges:
+            tracked.owe(gfn)
