@@ -40,7 +40,9 @@ class Fault:
         return f"{self.kind}{self.nth}{'+' if self.lasting else ''}-{self.error}-{where}"
 
     def arm(self, view):
-        view.fault(self.kind, DOMID, self.nth, getattr(errno, self.error), self.pages, self.lasting, self.of_page)
+        """Its number there."""
+        error = getattr(errno, self.error)
+        return view.fault(self.kind, DOMID, self.nth, error, self.pages, self.lasting, self.of_page)
 
 
 def faults_of(counts, lasting):
@@ -62,9 +64,9 @@ def count_calls(stage, operation, faults=()):
         fault.arm(stage.view)
     attempt.start()
     reply = attempt.reply()
-    # A call that fails is not counted by the host.
+    # A call that fails before anything is done is not counted by the host.
     after = stage.view.calls(DOMID)
-    counts = {kind: after[kind] - before[kind] + sum(f.kind == kind for f in faults) for kind in after}
+    counts = {kind: after[kind] - before[kind] + sum(f.kind == kind and not f.pages for f in faults) for kind in after}
     attempt.judge(reply)
     return counts
 
@@ -79,12 +81,12 @@ class FailurePoint:
         return "fail/" + ",".join(map(str, self.faults))
 
     def run(self, stage, operation):
+        """False if not all of them have failed."""
         attempt = Attempt(stage, operation)
-        for fault in self.faults:
-            fault.arm(stage.view)
+        armed = [fault.arm(stage.view) for fault in self.faults]
         attempt.start()
         attempt.judge(attempt.reply())
-        return True
+        return all(stage.view.has_struck(fault) for fault in armed)
 
 
 def failure_points(stage, operation):

@@ -26,6 +26,7 @@ _FUNCTIONS = {
         ctypes.c_uint32,
         ctypes.c_bool,
     ],
+    "view_fault_struck": [ctypes.c_uint32],
     "view_write": [ctypes.c_uint32, ctypes.c_uint64],
     "view_populate": [ctypes.c_uint32, ctypes.c_uint64],
     "view_depopulate": [ctypes.c_uint32, ctypes.c_uint64],
@@ -89,8 +90,12 @@ class View:
         return {kind: self._call("view_calls", domid, i) for i, kind in enumerate(CALL_KINDS)}
 
     def fault(self, kind, domid, nth, error, pages=0, lasting=False, of_page=False):
-        """Call number nth of the kind fails, having done so many pages; or of_page, that page of a map call."""
-        self._call("view_fault", CALL_KINDS.index(kind), domid, nth, lasting, error, pages, of_page)
+        """Call number nth of the kind fails, having done so many pages; or of_page, that page of a map call. Its number."""
+        return self._call("view_fault", CALL_KINDS.index(kind), domid, nth, lasting, error, pages, of_page)
+
+    def has_struck(self, fault):
+        """Known also after it was cleared, until another one is armed."""
+        return self._call("view_fault_struck", fault) != 0
 
     def clear_faults(self):
         self._library.view_clear_faults(self._host)

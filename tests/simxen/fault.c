@@ -39,29 +39,39 @@ int call_begin(struct host *host, enum call_kind kind, uint32_t domid, struct ca
 		if (!fault_hits(fault, action, kind, domid))
 			continue;
 		if (action == FAULT_DELAY) {
+			atomic_store(&fault->struck, true);
 			usleep(fault->delay_us);
 			continue;
 		}
 		if (action == FAULT_PAGE) {
-			ret_call->bad_page = fault->pages;
-			ret_call->page_error = -fault->error;
+			ret_call->page_fault = fault;
 			continue;
 		}
 		ret_call->kill = action == FAULT_KILL;
 		ret_call->error = action == FAULT_FAIL ? -fault->error : 0;
 		ret_call->max_pages = fault->pages;
+		ret_call->fault = fault;
 	}
 	return ret_call->max_pages == 0 ? call_strike(ret_call) : 0;
 }
 
 int call_strike(const struct call *call)
 {
+	atomic_store(&call->fault->struck, true);
 	if (call->kill) {
 		kill(getpid(), SIGKILL);
 		/* Not reached, unless a sandbox forbids the signal. */
 		abort();
 	}
 	return call->error;
+}
+
+void call_strike_page(const struct call *call, int *errors, size_t n_pages)
+{
+	if (!call->page_fault || call->page_fault->pages >= n_pages)
+		return;
+	errors[call->page_fault->pages] = -call->page_fault->error;
+	atomic_store(&call->page_fault->struck, true);
 }
 
 int call_end(const struct call *call, int result)
@@ -87,13 +97,19 @@ int fault_arm(struct host *host, const struct fault *fault)
 		entry->error = fault->error;
 		entry->pages = fault->pages;
 		entry->delay_us = fault->delay_us;
+		atomic_store(&entry->struck, false);
 		atomic_store(&entry->countdown, atomic_load(&fault->countdown));
 		atomic_store_explicit(&entry->action, atomic_load(&fault->action), memory_order_release);
-		result = 0;
+		result = (int)i;
 		break;
 	}
 	host_unlock(host);
 	return result;
+}
+
+bool fault_has_struck(struct host *host, unsigned int number)
+{
+	return number < MAX_FAULTS && atomic_load(&host->file->faults[number].struck);
 }
 
 void fault_clear_all(struct host *host)

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct host;
@@ -44,15 +45,16 @@ struct fault {
 	int32_t error;
 	uint32_t pages;
 	uint32_t delay_us;
+	_Atomic bool struck; /* at least once */
 };
 
 /* A hypercall under way. */
 struct call {
 	int error; /* negative, to be returned by an armed fault */
 	bool kill;
-	uint32_t max_pages; /* done before that happens */
-	uint32_t bad_page;  /* has page_error, if that is not 0 */
-	int page_error;     /* negative */
+	uint32_t max_pages;       /* done before that happens */
+	struct fault *fault;      /* whose doing it is */
+	struct fault *page_fault; /* of a single page; NULL: none */
 };
 
 /* Counts the call and looks for its fault. 0, or the negative errno to fail with before anything is done. */
@@ -61,11 +63,16 @@ int call_begin(struct host *host, enum call_kind kind, uint32_t domid, struct ca
 /* The fault strikes: does not return, or returns the negative errno. */
 int call_strike(const struct call *call);
 
+/* The fault of a single page strikes, if the call has that page. */
+void call_strike_page(const struct call *call, int *errors, size_t n_pages);
+
 /* What the finished call returns: its own result, or that of its fault. */
 int call_end(const struct call *call, int result);
 
-/* Arms a copy of the fault in the host. 0, or -ENOSPC. */
+/* Arms a copy of the fault in the host. Its number, or -ENOSPC. */
 int fault_arm(struct host *host, const struct fault *fault);
+/* Whether it has struck; known also after it was cleared, until another one is armed. */
+bool fault_has_struck(struct host *host, unsigned int number);
 void fault_clear_all(struct host *host);
 
 #endif

@@ -114,8 +114,7 @@ static int map_batch(xenforeignmemory_handle *fmem, uint32_t domid, uint64_t add
 	}
 	atomic_fetch_add_explicit(&domain->calls[CALL_MAP], 1, memory_order_relaxed);
 	map_pages(fmem, domain, address, prot, n_pages, gfns, ret_errors);
-	if (call.page_error && call.bad_page < n_pages)
-		ret_errors[call.bad_page] = call.page_error;
+	call_strike_page(&call, ret_errors, n_pages);
 	domain_unlock(domain);
 	return call_end(&call, 0);
 }

@@ -133,6 +133,11 @@ int view_fault(struct host *host, uint32_t kind, uint16_t domid, uint32_t nth, b
 	return kind < N_CALL_KINDS && nth > 0 ? fault_arm(host, &fault) : -EINVAL;
 }
 
+int view_fault_struck(struct host *host, uint32_t number)
+{
+	return fault_has_struck(host, number);
+}
+
 void view_clear_faults(struct host *host)
 {
 	fault_clear_all(host);

@@ -36,10 +36,12 @@ int64_t view_calls(struct host *host, uint32_t domid, uint32_t kind);
 
 /*
  * Call number `nth` of a kind from now on, and with `lasting` every later one, fails having done so many
- * pages; or with `of_page`, of a map call, that page alone.
+ * pages; or with `of_page`, of a map call, that page alone. The fault's number.
  */
 int view_fault(struct host *host, uint32_t kind, uint16_t domid, uint32_t nth, bool lasting, int error,
 	uint32_t pages, bool of_page);
+/* Whether it has struck: 0 or 1, also after it was cleared, until another one is armed. */
+int view_fault_struck(struct host *host, uint32_t number);
 void view_clear_faults(struct host *host);
 
 /* The guest writes to the page. -EFAULT: it is a hole. */
