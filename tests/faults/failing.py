@@ -23,7 +23,7 @@ PROGRESS = {"relocate": (0, 1, 20, ALL_PAGES), "track": (0, ALL_PAGES), "map": (
 # A page that a map call is refused, neither RAM nor hole.
 PAGE_ERRORS = ("ENOENT", "ENOMEM")
 
-# Where pages are moved one by one: which of the calls of a kind fail, besides the last.
+# Where pages are moved one by one: which of the calls of a kind fail second, besides the last.
 FIRST_CALLS = 5
 
 
@@ -45,10 +45,11 @@ class Fault:
         return view.fault(self.kind, DOMID, self.nth, error, self.pages, self.lasting, self.of_page)
 
 
-def faults_of(counts, lasting):
-    """Every failure of every call that an operation makes, {kind: how many}."""
+def faults_of(counts, lasting, first_calls=None):
+    """Every failure of every call that an operation makes, {kind: how many}; or of the first so many, and the last."""
     for kind, n in counts.items():
-        for nth in sorted({*range(1, min(n, FIRST_CALLS) + 1), n} - {0}):
+        calls = range(1, n + 1)
+        for nth in sorted({*calls[:first_calls], *calls[-1:]}):
             for error, pages in itertools.product(ERRORS[kind], PROGRESS[kind]):
                 yield Fault(kind, nth, error, pages, lasting)
             if kind == "map":
@@ -100,7 +101,7 @@ def failure_points(stage, operation):
             continue
         more = count_calls(stage, operation, [first])
         for lasting in (False, True):
-            for second in faults_of(more, lasting):
+            for second in faults_of(more, lasting, FIRST_CALLS):
                 # Calls that the first lets happen as they did were dealt with above.
                 if second.nth > counts[second.kind] or (second.kind, second.nth) > (first.kind, first.nth):
                     yield FailurePoint(first, second)
