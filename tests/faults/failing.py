@@ -10,10 +10,21 @@ from stage import DOMID
 ALL_PAGES = 0xFFFFFFFF
 
 # What each call can answer, by Xen and by Linux. Left out are those that would be a lie here: ESRCH is for domains that
-# die, and those really do; ENOENT for a pin that is not there.
+# die, and those really do; ENOENT of a pin says that there is none, and where there is one Xen would not.
 ERRORS = {
     "track": ("ENODATA", "EINVAL", "ENOMEM", "EFAULT", "E2BIG", "EPERM", "EOPNOTSUPP"),
-    "relocate": ("EINVAL", "EACCES", "EXDEV", "EPERM", "EOVERFLOW", "ENOMEM", "ENOENT", "ENXIO", "EFAULT"),
+    "relocate": (
+        "EINVAL",
+        "EACCES",
+        "EXDEV",
+        "EPERM",
+        "EOVERFLOW",
+        "ENOMEM",
+        "ENOENT",
+        "ENXIO",
+        "EFAULT",
+        "EOPNOTSUPP",
+    ),
     "pin": ("EBUSY", "ENOSPC", "EINVAL", "EPERM", "ENOMEM", "EOPNOTSUPP"),
     "modified": ("EINVAL", "EPERM", "ENOMEM", "EOPNOTSUPP"),
     "map": ("EPERM", "EINVAL", "ENOMEM", "EFAULT"),
