@@ -2,6 +2,7 @@
 """One go at an operation, undisturbed or not, and the verdict on it."""
 
 import time
+import zlib
 
 import protocol
 from stage import ROLES, Violation
@@ -15,7 +16,9 @@ LATEST_STEP_S = 1  # by then a step is made that is still to come, also where th
 class Attempt:
     """One go at the operation."""
 
-    def __init__(self, stage, operation):
+    def __init__(self, stage, operation, point=""):
+        # At one point it is asked for again, at the next the region is destroyed; each time the same at the same one.
+        self.again = zlib.crc32(str(point).encode()) % 2 == 0
         self.stage = stage
         self.operation = operation
         self.cookie = operation.prepare(stage)
@@ -58,7 +61,7 @@ class Attempt:
             time.sleep(0.0001)
 
     def judge(self, reply):
-        self.operation.judge(self.stage, self.message, self.cookie, reply)
+        self.operation.judge(self.stage, self.cookie, reply, self.again)
 
 
 class Held(Attempt):

@@ -167,9 +167,18 @@ def attempt(what, function, *arguments):
         raise Violation(f"{what}, with nothing in its way: {type(error).__name__} {error}") from None
 
 
-def check_recovery(stage, name, message, left):
-    """What is left can be undone, what was undone can be done again, and then all is as it was born."""
+def can_be_asked_again(name, message, left):
+    if name == "destroy_region" and message.nr_pages:
+        return any(set(PART) <= set(live(region)) for region in left)
+    return bool(left) and name != "create_region"
+
+
+def check_recovery(stage, name, message, left, again):
+    """What is left can be finished, or else undone, what was undone can be done again; then all is as it was born."""
     stage.view.clear_faults()
+    if again and can_be_asked_again(name, message, left):
+        reply = attempt("asking again", stage.client.call, name, message)
+        left = check(stage, name, message, message.cookie, reply)
     if name == "create_region" and not left:
         reply = attempt("creating again", stage.client.call, name, message)
         if not message.dry_run:

@@ -94,7 +94,7 @@ class FailurePoint:
 
     def run(self, stage, operation):
         """False if not all of them have failed."""
-        attempt = Attempt(stage, operation)
+        attempt = Attempt(stage, operation, self)
         armed = [fault.arm(stage.view) for fault in self.faults]
         attempt.start()
         attempt.judge(attempt.reply())

@@ -20,7 +20,7 @@ class KillPoint:
 
     def run(self, stage, operation):
         stage.new_daemon()
-        held = Held(stage, operation)
+        held = Held(stage, operation, self)
         if not held.run_to(self.role, self.moment, self.nth):
             return False
         stage.kill_roles(self.victims)
@@ -59,7 +59,7 @@ class DeathPoint:
 
     def run(self, stage, operation):
         stage.new_daemon()
-        held = Held(stage, operation)
+        held = Held(stage, operation, self)
         if not held.run_to(self.role, self.moment, self.nth):
             return False
         stage.kill_domain()
@@ -96,7 +96,7 @@ class RecoveryPoint:
 
     def run(self, stage, operation):
         stage.new_daemon()
-        held = Held(stage, operation)
+        held = Held(stage, operation, self)
         if not held.run_to(self.first[0], "before", self.first[1]):
             return False
         stage.steps.arm(self.second[0], "before", self.second[1])

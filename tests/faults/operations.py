@@ -29,11 +29,11 @@ class Operation:
         """(name in Request, message)"""
         return self._request(cookie)
 
-    def judge(self, stage, message, cookie, reply):
-        """Is all as the answer says, and can it be undone and done again?"""
-        name = self._request(cookie)[0]
+    def judge(self, stage, cookie, reply, again):
+        """Is all as the answer says, and can it be undone; or finished, by asking again?"""
+        name, message = self.request(cookie)
         left = check(stage, name, message, cookie, reply)
-        check_recovery(stage, name, message, left)
+        check_recovery(stage, name, message, left, again and (reply is None or reply.status != pb.OK))
 
 
 def _create(**more):

@@ -34,7 +34,7 @@ class RawOperation(Operation):
     def __init__(self, name, request, anchored=True):
         super().__init__(name, request, self.set_up, anchored)
 
-    def judge(self, stage, _message, _cookie, reply):
+    def judge(self, stage, _cookie, reply, _again):
         self.check(stage, reply)
         stage.view.clear_faults()
         self.undo_and_check(stage)
