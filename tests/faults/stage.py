@@ -43,7 +43,7 @@ class Steps:
 
     _WORDS = 13
     _ACTION, _ROLE, _MOMENT, _COUNTDOWN, _HELD, _HELD_PID, _RELEASE, _PIDS, _COUNTS = 0, 1, 2, 3, 4, 5, 6, 7, 10
-    _HOLD = 1
+    HOLD, FAIL = 1, 3
 
     def __init__(self, path):
         with open(path, "w+b") as file:
@@ -58,13 +58,13 @@ class Steps:
     def count(self, role):
         return self._words[self._COUNTS + ROLES.index(role)]
 
-    def arm(self, role, moment, nth):
-        """The nth step from now on will be held."""
+    def arm(self, role, moment, nth, action=HOLD):
+        """Upon the nth step from now on."""
         self._words[self._ACTION] = 0
         self._words[self._ROLE] = ROLES.index(role)
         self._words[self._MOMENT] = MOMENTS.index(moment)
         self._words[self._COUNTDOWN] = nth
-        self._words[self._ACTION] = self._HOLD
+        self._words[self._ACTION] = action
 
     def disarm(self):
         self._words[self._ACTION] = 0

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,10 +57,13 @@ __attribute__((constructor)) static void begin(void)
 	atomic_store(&steps->pids[own_role], getpid());
 }
 
-static void strike(enum step_action action)
+/* Must the step fail instead? */
+static bool strike(enum step_action action)
 {
 	int saved_errno = errno;
 
+	if (action == STEP_FAIL)
+		return true;
 	if (action == STEP_KILL) {
 		kill(getpid(), SIGKILL);
 		abort();
@@ -70,20 +74,21 @@ static void strike(enum step_action action)
 	while (atomic_load(&steps->release) < number)
 		usleep(SHORT_US);
 	errno = saved_errno;
+	return false;
 }
 
-static void pass(enum step_moment moment)
+static bool pass(enum step_moment moment)
 {
 	if (!steps)
-		return;
+		return false;
 	if (moment == STEP_BEFORE)
 		atomic_fetch_add(&steps->counts[own_role], 1);
 	uint32_t action = atomic_load(&steps->action);
 	if (action == STEP_GO_ON || atomic_load(&steps->role) != own_role ||
 		atomic_load(&steps->moment) != moment || atomic_fetch_sub(&steps->countdown, 1) != 1)
-		return;
+		return false;
 	atomic_store(&steps->action, STEP_GO_ON);
-	strike(action);
+	return strike(action);
 }
 
 static void *next(const char *name)
@@ -107,9 +112,24 @@ static void *next(const char *name)
 		return result;                                                                               \
 	}
 
+/* The one that can fail here: the others fail by the simulated host, or not at all. */
+EXPORTED ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
+{
+	static ssize_t (*real)(int, const void *, size_t, off_t);
+
+	if (!real)
+		*(void **)&real = next("pwrite");
+	if (pass(STEP_BEFORE)) {
+		errno = EIO;
+		return -1;
+	}
+	ssize_t result = real(fd, bytes, n, offset);
+	pass(STEP_AFTER);
+	return result;
+}
+
 STEP(ssize_t, send, (int fd, const void *bytes, size_t n, int flags), (fd, bytes, n, flags))
 STEP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
-STEP(ssize_t, pwrite, (int fd, const void *bytes, size_t n, off_t offset), (fd, bytes, n, offset))
 STEP(int, xendevicemodel_track_dirty_vram,
 	(xendevicemodel_handle * handle, domid_t domid, uint64_t first, uint32_t n, unsigned long *bitmap),
 	(handle, domid, first, n, bitmap))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The steps of a role: what it does that others see. Before and after each it can be stopped, for a test to
- * kill whom it likes, or killed on the spot.
+ * kill whom it likes, or killed on the spot. A write to the journal can be made to fail.
  */
 #ifndef XENVRAM_FAULTS_STEPS_H
 #define XENVRAM_FAULTS_STEPS_H
@@ -27,6 +27,7 @@ enum step_action {
 	STEP_GO_ON,
 	STEP_HOLD, /* until `release` is as large as `held` */
 	STEP_KILL,
+	STEP_FAIL, /* a write to the journal, before it; no other step does */
 };
 
 /* All are 32-bit words, in this order: the test's side is not written in C. */

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import unittest
@@ -11,7 +12,7 @@ import xenvram_pb2 as pb
 from attempt import QUIET_AT_START_S, Held
 from operations import REGION_OPERATIONS, Operation
 from places import BACKING, NR_PAGES, VRAM
-from stage import DOMID, MOMENTS, Stage
+from stage import DOMID, MOMENTS, Stage, Steps
 
 PINNED = {"domid": DOMID, "first_gfn": VRAM, "nr_pages": 4}
 
@@ -98,6 +99,29 @@ class Trail(unittest.TestCase):
         self.assertIn(True, outcomes, "nothing is ever changed")
         # Those that come by the clock may not come.
         self.assertLessEqual(outcomes.count(None), len(outcomes) // 10)
+
+    def unwritten(self, operation, record, nth):
+        """The records of a request whose nth step fails, if it is a write; the last one says what the answer does."""
+        held = self.prepare(operation)
+        at = len(self.stage.daemon.log())
+        self.stage.steps.arm("broker", "before", nth, Steps.FAIL)
+        held.start()
+        reply = held.reply()
+        lines = [line for line in self.stage.daemon.log()[at:].splitlines() if f"operation={record} " in line]
+        statuses = [re.search(r"status=(\w+)", line).group(1) for line in lines]
+        self.assertEqual(statuses[-1:], [pb.Status.Name(reply.status)], f"step {nth}")
+        return statuses
+
+    def test_unwritten(self):
+        """What the journal does not take is undone, where it can be: a record of success is followed by another."""
+        outcomes = []
+        for name, record in (("create", "CreateRegion"), ("move", "MoveRegion"), ("part-pieces", "DestroyRegion")):
+            operation = _of_name(name)
+            outcomes += [self.unwritten(operation, record, n) for n in range(1, self.n_steps(operation) + 1)]
+        self.assertIn(["OK", "INTERNAL"], outcomes)
+        self.assertIn(["INTERNAL"], outcomes)
+        self.assertIn(["OK"], outcomes)
+        self.assertTrue(all(len(statuses) < 3 for statuses in outcomes), outcomes)
 
     def test_create(self):
         self.sweep(_of_name("create"), "CreateRegion")
