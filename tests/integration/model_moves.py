@@ -25,13 +25,14 @@ def _wrong_in_itself(request):
 
 
 def predict_move_ram(model, asker, request):
+    """The answer, or a set of those that there may be."""
     if _wrong_in_itself(request):
         return INVALID
+    if request.force and asker.domain:
+        return asker.look(model, request.domid, (pb.PERMISSION_DENIED, errno.EPERM))
     refusal = asker.refusal(model, request.domid)
     if refusal:
         return refusal
-    if request.force and asker.domain:
-        return pb.PERMISSION_DENIED, errno.EPERM
     domain = model.domains.get(request.domid)
     if domain is None:
         return NO_DOMAIN
@@ -59,6 +60,9 @@ def do_move_ram(model, request):
         return model.do_move(domain, region, request.destination_gfn)
     for i in range(request.nr_pages):
         domain.frames[request.destination_gfn + i] = domain.frames.pop(request.source_gfn + i)
+        for tracked in domain.ranges:
+            tracked.owe(request.source_gfn + i)
+            tracked.owe(request.destination_gfn + i)
     return DONE
 
 

@@ -10,8 +10,12 @@ from hypothesis.stateful import precondition, rule
 import model_pins
 import protocol
 import xenvram_pb2 as pb
-from model import MAX_DOMID
+from model import DONE, MAX_DOMID
+from people import as_user
 from steps import DOMIDS, N_CLIENTS, NO_DOMID, PV_DOMID, Client, Failure, Steps, as_answer, askers, domids, expect
+
+CAN_BIND = os.geteuid() == 0
+STRANGER = 2000002
 
 
 def as_listed(region):
@@ -30,13 +34,15 @@ def as_listed(region):
 
 
 class ClientSteps(Steps):
-    def expect_regions(self, client, found, domid=None):
-        expected = sorted(
+    def expected_regions(self, client, domid=None):
+        return sorted(
             (r.cookie, d.domid, r.vram, r.backing, r.nr_pages, r.runs, r.cache_attr, r.state, r.adopted, r.pinned)
             for d, r in self.model.regions()
             if client.asker.sees(d) and domid in (None, d.domid)
         )
-        expect([as_listed(region) for region in found], expected, "regions")
+
+    def expect_regions(self, client, found, domid=None):
+        expect([as_listed(region) for region in found], self.expected_regions(client, domid), "regions")
 
     def list_pins(self, client, domid):
         expected = model_pins.predict_list(self.model, client.asker, domid)
@@ -64,7 +70,7 @@ class ClientSteps(Steps):
         hidden = [d.domid for d in client.domains() if not client.asker.sees(self.model.domains.get(d.domid))]
         expect(hidden, [], "domains of others that are listed")
 
-    @precondition(lambda self: os.geteuid() == 0)  # the daemon asks for whom a connection may act
+    @precondition(lambda self: CAN_BIND)
     @rule(domid=st.sampled_from((*DOMIDS, *DOMIDS, *DOMIDS, PV_DOMID, NO_DOMID, MAX_DOMID + 1)))
     def bind(self, domid):
         client = self.clients[-1]
@@ -93,6 +99,27 @@ class ClientSteps(Steps):
                 follower.client = new
         old.close()
         self.clients[index] = new
+
+    @precondition(lambda self: CAN_BIND)
+    @rule(index=askers)
+    def lend(self, index):
+        """To a process of a stranger: only what is bound is of use to it."""
+        type(self).n_steps += 1
+        client = self.clients[index]
+        serial = 1 << 62  # far from those of our requests
+
+        def use():
+            with protocol.Connection(None, fd=os.dup(client.fileno())) as lent:
+                lent.send("list_regions", pb.ListRegions(), serial=serial)
+                reply = pb.Reply()
+                while reply.serial != serial:
+                    reply = lent.receive()[0].reply
+                return as_answer(reply), [as_listed(region) for region in reply.list_regions.regions]
+
+        answer, found = as_user(STRANGER, use).value
+        bound = client.asker.domain is not None
+        expect(answer, DONE if bound else (pb.PERMISSION_DENIED, errno.EPERM), "a stranger's list")
+        expect(found, self.expected_regions(client) if bound else [], "what a stranger is shown")
 
     def replace_client(self, index):
         """Its subscriptions end with its connection, its regions do not."""
