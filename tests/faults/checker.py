@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Is every page where the service says that it is? Pages are known by their frames, which move with them."""
 
+import journal
 import protocol
 import xenvram_pb2 as pb
-from places import ANCHOR_VRAM, BACKING, PART, VRAM
+from places import ANCHOR_VRAM, BACKING, PART, STRICT, VRAM
 from stage import DOMID, Violation, wait_until
 
 PIN_TYPES = {pb.UC: 0, pb.WC: 1, pb.WT: 4, pb.WP: 5, pb.WB: 6, pb.UC_MINUS: 7}
@@ -110,11 +111,66 @@ def check_pins(stage, regions):
         raise Violation(f"pinned is {found}, listed are {expected}")
 
 
+def region_record(stage, region, listed_pins, found):
+    """What the journal must have of a region at rest; of a stuck one the listing does not say what it is stuck in."""
+    live = tuple((run.first, run.nr_pages) for run in region.extents)
+    pins = {pin.first_gfn: pin.nr_pages for pin in listed_pins if pin.cookie == region.cookie}
+    stuck = region.state == pb.REGION_STUCK
+    flags = journal.REQUIRE_CACHE_ATTR if region.cache_attr == STRICT else 0
+    flags |= journal.ADOPTED if region.adopted else 0
+    flags |= journal.BETWEEN if region.between else 0
+    flags |= found.flags & (journal.PLACED | journal.ENDING) if stuck else journal.PLACED
+    return journal.RegionRecord(
+        cookie=region.cookie,
+        vram_gfn=region.vram_gfn,
+        backing_gfn=region.backing_gfn,
+        nr_pages=region.nr_pages,
+        domid=region.domid,
+        state=region.state,
+        cache_attr=region.cache_attr,
+        owner_uid=region.owner_uid,
+        flags=flags,
+        uuid=stage.uuid,
+        old_vram_gfn=region.old_vram_gfn,
+        frontier=0 if stuck else region.nr_pages,
+        unsettled=region.nr_pages if stuck else 0,
+        going=found.going if stuck else (0, 0),
+        live=live,
+        pinned=sum(1 << i for i, run in enumerate(live) if pins.get(region.vram_gfn + run[0]) == run[1]),
+    )
+
+
+def check_stuck_record(record):
+    """It is stuck in the destruction of all of it, or of a part, or in a move."""
+    part = record.going == (PART.start, len(PART))
+    between = bool(record.flags & journal.BETWEEN)
+    if not (record.flags & journal.ENDING or part != between) or not (part or record.going == (0, 0)):
+        raise Violation(f"what the region is stuck in, the journal does not tell: {record}")
+
+
 def check_journal(stage, regions):
-    expected = {r.cookie: (r.vram_gfn, r.backing_gfn, r.nr_pages, r.domid, r.state) for r in regions}
-    found = stage.journal()
+    """It has all that is listed, as it is listed, and nothing else."""
+    records = journal.records(stage.journal)
+    of_regions = [record for record in records if isinstance(record, journal.RegionRecord)]
+    of_pins = [record for record in records if isinstance(record, journal.PinRecord)]
+    if sorted(record.cookie for record in of_regions) != [region.cookie for region in regions]:
+        raise Violation(f"the journal has regions {of_regions}, the listing {regions}")
+    listed_pins = stage.client.pins(DOMID)
+    for region, found in zip(regions, sorted(of_regions)):
+        expected = region_record(stage, region, listed_pins, found)
+        if found != expected:
+            raise Violation(f"the journal has {found}, and should have {expected}")
+        if region.state == pb.REGION_STUCK:
+            check_stuck_record(found)
+    # The old type means something only while the new one is being set.
+    expected = [
+        (pin.first_gfn, pin.nr_pages, DOMID, journal.PIN_SET, pin.cache_attr, pin.owner_uid, stage.uuid)
+        for pin in listed_pins
+        if not pin.cookie
+    ]
+    found = sorted((*record[:5], *record[6:]) for record in of_pins)
     if found != expected:
-        raise Violation(f"the journal has {found}, the listing {expected}")
+        raise Violation(f"the journal has pins {found}, and should have {expected}")
 
 
 def check_answer(name, message, cookie, reply, regions):
@@ -198,6 +254,6 @@ def check_gone(stage):
         return not regions
 
     wait_until(none_left, "the regions of the dead domain go")
-    wait_until(lambda: not stage.used_slots(), "nothing of the dead domain is in the journal")
+    wait_until(lambda: not journal.slots(stage.journal), "nothing of the dead domain is in the journal")
     stage.view.clear_faults()
     stage.add_domain()

@@ -6,7 +6,7 @@ import errno
 import protocol
 import xenvram_pb2 as pb
 from checker import check, check_recovery
-from places import ANCHOR_BACKING, ANCHOR_VRAM, BACKING, NEW_VRAM, NR_PAGES, PART, VRAM
+from places import ANCHOR_BACKING, ANCHOR_VRAM, BACKING, LOOSE, NEW_VRAM, NR_PAGES, PART, STRICT, VRAM
 from stage import DOMID, Violation
 
 
@@ -83,7 +83,8 @@ def _part(cookie):
 
 def _in_pieces(stage, strict=True):
     """Whose memory type has to be pinned, unless it is not strict."""
-    cookie = stage.client.create(DOMID, VRAM, BACKING, NR_PAGES, cache_attr=pb.WC, require_cache_attr=strict).cookie
+    kind = STRICT if strict else LOOSE
+    cookie = stage.client.create(DOMID, VRAM, BACKING, NR_PAGES, cache_attr=kind, require_cache_attr=strict).cookie
     stage.client.destroy(cookie, first_page=2, nr_pages=2)
     stage.client.destroy(cookie, first_page=290, nr_pages=3)
     return cookie
@@ -115,7 +116,7 @@ def _stuck_part(stage):
 REGION_OPERATIONS = [
     Operation("create", _create()),
     Operation("create-first", _create(), anchored=False),
-    Operation("create-strict", _create(cache_attr=pb.WC, require_cache_attr=True)),
+    Operation("create-strict", _create(cache_attr=STRICT, require_cache_attr=True)),
     Operation("dry-run", _create(dry_run=True)),
     Operation("adopt", _create(vram_gfn=BACKING, backing_gfn=0, adopt=True)),
     Operation("destroy", _destroy, _created),

@@ -4,7 +4,6 @@
 import errno
 import mmap
 import os
-import struct
 import subprocess
 import time
 
@@ -20,10 +19,6 @@ RAM_PAGES = 560
 
 ROLES = ("supervisor", "broker", "worker")
 MOMENTS = ("before", "after")
-SLOT_BYTES = 256
-SLOT_HEAD = struct.Struct("<IHHQQQQII")  # magic, version, length, cookie, vram, backing, nr_pages, domid, state
-SLOT_MAGIC = 0x4A525658
-MOVE_MAGIC = b"XVMJ"
 
 
 class Violation(Exception):
@@ -95,6 +90,7 @@ class Stage:
         self.view = View(self.build, self.host.path)
         self.steps = Steps(os.path.join(directory, "steps"))
         self.daemon = None
+        self.uuid = None
         self.n_supervisors = self.client_of = 0
         self.clients = []  # the last one is connected to the last supervisor
         self.n_daemons = 0
@@ -112,7 +108,7 @@ class Stage:
 
         def added():
             try:
-                self.view.create_domain(DOMID, RAM_PAGES)
+                self.uuid = self.view.create_domain(DOMID, RAM_PAGES)
             except OSError as error:
                 if error.errno != errno.EEXIST:
                     raise
@@ -228,25 +224,9 @@ class Stage:
         born = set(self.home.values())
         return {gfn: frame for gfn, frame in self.view.pages(DOMID).items() if frame in born}
 
+    @property
     def journal(self):
-        """{cookie: (vram, backing, nr_pages, domid, state)}"""
-        records = {}
-        with open(os.path.join(self.daemon.directory, "journal"), "rb") as file:
-            data = file.read()
-        for at in range(0, len(data), SLOT_BYTES):
-            magic, _, _, cookie, *record = SLOT_HEAD.unpack_from(data, at)
-            if magic == SLOT_MAGIC:
-                if cookie in records:
-                    raise Violation(f"cookie {cookie:#x} is in the journal twice")
-                records[cookie] = tuple(record)
-        return records
-
-    def used_slots(self):
-        """The magics of the journal's slots that are not free."""
-        with open(os.path.join(self.daemon.directory, "journal"), "rb") as file:
-            data = file.read()
-        magics = [data[at : at + 4] for at in range(0, len(data), SLOT_BYTES)]
-        return [magic for magic in magics if any(magic)]
+        return os.path.join(self.daemon.directory, "journal")
 
     def settled_regions(self):
         """Those of the listing, when nothing is being done to any of them."""

@@ -58,7 +58,10 @@ class View:
         self._library.view_close(self._host)
 
     def create_domain(self, domid, ram_pages, pv=False):
-        self._call("view_create_domain", domid, pv, ram_pages, str(uuid.uuid4()).encode())
+        """Its UUID."""
+        text = str(uuid.uuid4())
+        self._call("view_create_domain", domid, pv, ram_pages, text.encode())
+        return text
 
     def destroy_domain(self, domid):
         self._call("view_destroy_domain", domid)
