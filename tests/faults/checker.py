@@ -66,13 +66,19 @@ def place_of(region, page, found, frame):
     return places[0] + page if places else home_of(region) + page
 
 
-def check_pages(stage, regions, moved=()):
-    """None lost, none twice, each region's where its state says, these moved without one, all others at home."""
+def pages_found(stage):
+    """{gfn: frame}, of which none is lost and none there twice"""
     found = stage.pages()
     lost = set(stage.home.values()) - set(found.values())
     if lost or len(found) != len(stage.home):
         at = [gfn for gfn, frame in stage.home.items() if frame in lost]
         raise Violation(f"{len(found)} pages, of {len(stage.home)}; lost are those that were at {some(at)}")
+    return found
+
+
+def check_pages(stage, regions, moved=()):
+    """None lost, none twice, each region's where its state says, these moved without one, all others at home."""
+    found = pages_found(stage)
     expected = dict(stage.home)
     for region in regions:
         for page in live(region):
@@ -243,6 +249,16 @@ def check_recovery(stage, name, message, left, again):
         attempt("destroying again", stage.client.destroy, region.cookie)
     if check(stage, "destroy_region", None, None, pb.Reply()):
         raise Violation("a region is left")
+
+
+def check_dying(stage):
+    """Regions of a domain that is dying may be forgotten; but its pages are all there, those of listed ones in place."""
+    found = pages_found(stage)
+    for region in stage.settled_regions():
+        for page in live(region):
+            frame = stage.home[home_of(region) + page]
+            if found.get(place_of(region, page, found, frame)) != frame:
+                raise Violation(f"page {page} of a region that is {pb.RegionState.Name(region.state)} is not in its place")
 
 
 def check_gone(stage):

@@ -10,7 +10,7 @@ from stage import DOMID
 ALL_PAGES = 0xFFFFFFFF
 
 # What each call can answer, by Xen and by Linux. Left out are those that would be a lie here: ESRCH is for domains that
-# die, and those really do; ENOENT of a pin says that there is none, and where there is one Xen would not.
+# die, and those really do (killing.py); ENOENT of a pin says that there is none, and where there is one Xen would not.
 ERRORS = {
     "track": ("ENODATA", "EINVAL", "ENOMEM", "EFAULT", "E2BIG", "EPERM", "EOPNOTSUPP"),
     "relocate": (

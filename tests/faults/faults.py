@@ -115,7 +115,7 @@ def main():
         # What processes make good of each other's deaths is the same on every host.
         if category != "recovery" or (xen, mode) == HOSTS[0]
         if not options.pattern or fnmatch.fnmatch(f"{xen}-{mode}/{operation.name}/{category}/*", options.pattern)
-        or options.pattern.startswith(f"{xen}-{mode}/{operation.name}/{category}/")
+        or fnmatch.fnmatch(f"{xen}-{mode}/{operation.name}/{category}", "/".join(options.pattern.split("/")[:3]))
     ]
     began = time.monotonic()
     total = Tally()

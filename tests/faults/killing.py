@@ -4,7 +4,7 @@
 import itertools
 
 from attempt import QUIET_AT_START_S, QUIET_S, Held, count_steps
-from checker import check_gone
+from checker import check_dying, check_gone
 from stage import MOMENTS, ROLES, Violation
 
 
@@ -62,19 +62,48 @@ class DeathPoint:
         held = Held(stage, operation, self)
         if not held.run_to(self.role, self.moment, self.nth):
             return False
-        stage.kill_domain()
+        self.strike(stage)
         stage.steps.release()
-        # Whatever it is: the memory of a dying domain goes before the domain does.
         if held.reply() is None:
             raise Violation("no role was killed, and there is no answer")
+        self.finish(stage)
         check_gone(stage)
         return True
+
+    @staticmethod
+    def strike(stage):
+        """Whatever it is: the memory of a dying domain goes before the domain does."""
+        stage.kill_domain()
+
+    @staticmethod
+    def finish(stage):
+        pass
+
+
+class DyingPoint(DeathPoint):
+    """At a step of a role the domain begins to die: tracking ends with ESRCH, its memory is there to the end."""
+
+    def __str__(self):
+        return f"death/dying-{super().__str__().removeprefix('death/')}"
+
+    @staticmethod
+    def strike(stage):
+        stage.begin_death()
+
+    @staticmethod
+    def finish(stage):
+        """That may take long yet."""
+        check_dying(stage)
+        stage.kill_domain()
 
 
 def death_points(stage, operation):
     for role, n in count_steps(stage, operation).items():
         for nth, moment in itertools.product(range(1, n + 1), MOMENTS):
             yield DeathPoint(role, moment, nth)
+        # Inside a call is as before it: it finds out when it begins, or not at all.
+        for nth in range(1, n + 1):
+            yield DyingPoint(role, "before", nth)
 
 
 class RecoveryPoint:

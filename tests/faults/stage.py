@@ -118,6 +118,9 @@ class Stage:
         wait_until(added, "the domid can be used again")
         self.home = self.view.pages(DOMID)
 
+    def begin_death(self):
+        self.view.begin_death(DOMID)
+
     def kill_domain(self):
         self.view.destroy_domain(DOMID)
 

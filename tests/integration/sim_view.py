@@ -12,6 +12,7 @@ _u64p = ctypes.POINTER(ctypes.c_uint64)
 _u32p = ctypes.POINTER(ctypes.c_uint32)
 _FUNCTIONS = {
     "view_create_domain": [ctypes.c_uint16, ctypes.c_bool, ctypes.c_uint32, ctypes.c_char_p],
+    "view_begin_death": [ctypes.c_uint16],
     "view_destroy_domain": [ctypes.c_uint16],
     "view_pages": [ctypes.c_uint32, ctypes.c_uint32, _u64p, _u32p],
     "view_pins": [ctypes.c_uint32, _u64p],
@@ -62,6 +63,10 @@ class View:
         text = str(uuid.uuid4())
         self._call("view_create_domain", domid, pv, ram_pages, text.encode())
         return text
+
+    def begin_death(self, domid):
+        """It has all of its memory until it is destroyed."""
+        self._call("view_begin_death", domid)
 
     def destroy_domain(self, domid):
         self._call("view_destroy_domain", domid)

@@ -221,7 +221,8 @@ int domain_create(struct host *host, const struct domain_spec *spec)
 	return result;
 }
 
-static int destroy_locked(struct host *host, uint16_t domid)
+/* Locked, unless it is dead already. 0, or -ESRCH. */
+static int begin_death_locked(struct host *host, uint16_t domid, struct domain **ret_domain)
 {
 	struct domain *domain;
 
@@ -234,6 +235,29 @@ static int destroy_locked(struct host *host, uint16_t domid)
 	}
 	domain->state = DOMAIN_DYING;
 	domain->tracking.nr_pages = 0;
+	*ret_domain = domain;
+	return 0;
+}
+
+int domain_begin_death(struct host *host, uint16_t domid)
+{
+	struct domain *domain;
+
+	host_lock_admin(host);
+	int result = begin_death_locked(host, domid, &domain);
+	if (result == 0)
+		domain_unlock(domain);
+	host_unlock_admin(host);
+	return result;
+}
+
+static int destroy_locked(struct host *host, uint16_t domid)
+{
+	struct domain *domain;
+
+	int result = begin_death_locked(host, domid, &domain);
+	if (result < 0)
+		return result;
 	p2m_init(&domain->p2m);
 	frame_free_all_of(host, domain_slot(host, domain));
 	domain_unlock(domain);

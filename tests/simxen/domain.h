@@ -31,7 +31,7 @@ extern const char *const domain_kind_names[N_DOMAIN_KINDS];
 enum domain_state {
 	DOMAIN_FREE, /* no domain in this slot */
 	DOMAIN_ALIVE,
-	DOMAIN_DYING,     /* its memory is freed */
+	DOMAIN_DYING,     /* its memory is freed, now or soon */
 	DOMAIN_LINGERING, /* @releaseDomain has fired; gone as soon as nobody has a page of it mapped */
 };
 
@@ -74,7 +74,10 @@ uint16_t domain_slot(const struct host *host, const struct domain *domain);
 /* With its RAM and xenstore nodes. 0, -EEXIST (also while a dead one lingers), or another negative errno. */
 int domain_create(struct host *host, const struct domain_spec *spec);
 
-/* From first ESRCH to @releaseDomain. 0, or -ESRCH. */
+/* The first ESRCH: it is dying, and still has all of its memory. 0, or -ESRCH. */
+int domain_begin_death(struct host *host, uint16_t domid);
+
+/* From first ESRCH, if that has not come yet, to @releaseDomain. 0, or -ESRCH. */
 int domain_destroy(struct host *host, uint16_t domid);
 
 int domain_write_dom0_nodes(struct host *host);

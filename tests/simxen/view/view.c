@@ -46,6 +46,11 @@ int view_create_domain(struct host *host, uint16_t domid, bool pv, uint32_t ram_
 	return domain_create(host, &spec);
 }
 
+int view_begin_death(struct host *host, uint16_t domid)
+{
+	return domain_begin_death(host, domid);
+}
+
 int view_destroy_domain(struct host *host, uint16_t domid)
 {
 	return domain_destroy(host, domid);

@@ -19,6 +19,8 @@ void view_close(struct host *host);
 /* All below return a negative errno when they fail. */
 
 int view_create_domain(struct host *host, uint16_t domid, bool pv, uint32_t ram_pages, const char *uuid);
+/* It is dying from now on, and has all of its memory until it is destroyed. */
+int view_begin_death(struct host *host, uint16_t domid);
 int view_destroy_domain(struct host *host, uint16_t domid);
 
 /* How many pages are populated; the first max_pages of them, by gfn. */
