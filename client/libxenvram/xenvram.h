@@ -239,6 +239,7 @@ int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
  *   ENXIO   a page was destroyed before
  *   EDQUOT  more than 8 runs of pages would stay
  *   EBUSY   as above: this call can be repeated, with the same pages, or all of the region destroyed
+ * and what the hypervisor says of pinning what stays, if that was insisted on; then nothing has changed.
  */
 int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_page, uint64_t nr_pages);
 

@@ -244,6 +244,15 @@ class Model:
         else:
             domain.regions.remove(region)
 
+    def _error_of_pieces(self, domain, region, first, n):
+        """How the hypervisor answers when what stays is pinned by itself."""
+        pieces = region.pieces(first, n)
+        before = dict(domain.pins)
+        self._unpin(domain, region, [region.holder(first, n), *pieces])
+        error = self._pin(domain, region, pieces)
+        domain.pins = before
+        return error
+
     def predict_destroy_part(self, asker, domain, region, first, n):
         if not asker.sees(domain):
             return NOT_FOUND
@@ -255,6 +264,9 @@ class Model:
             return pb.CONFLICT, errno.ENXIO
         if len(region.runs) - 1 + len(region.pieces(first, n)) > MAX_REGION_EXTENTS:
             return pb.LIMIT, errno.EDQUOT
+        error = self._error_of_pieces(domain, region, first, n) if region.require_pin else 0
+        if error:
+            return pb.HYPERVISOR, error
         return (pb.STUCK, errno.EBUSY) if self._would_stick(domain, region, range(first, first + n)) else DONE
 
     def do_destroy_part(self, domain, region, first, n):

@@ -21,7 +21,7 @@ def _of_active_regions(domain):
     return {bounds: r for r in domain.regions if r.state == pb.ACTIVE for bounds in r.pins(r.pinned_runs)}
 
 
-def _n_used(domain):
+def n_used(domain):
     """Of the 64. Each run of a region that is stuck may have one, or get it."""
     stuck = sum(len(region.runs) for region in domain.regions if region.state == pb.REGION_STUCK)
     return len(domain.raw_pins) + len(_of_active_regions(domain)) + stuck
@@ -41,7 +41,7 @@ def predict_pin(model, asker, request):
     others = [(first, last - first + 1) for first, last in domain.raw_pins]
     if any(overlap(*wanted, *theirs) for theirs in vram + [pin for pin in others if pin != wanted]):
         return pb.CONFLICT, errno.EBUSY
-    if wanted not in others and _n_used(domain) >= MAX_PINS:
+    if wanted not in others and n_used(domain) >= MAX_PINS:
         return pb.LIMIT, errno.EDQUOT
     if domain.pv:
         return UNSUPPORTED_DOMAIN

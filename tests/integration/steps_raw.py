@@ -8,7 +8,7 @@ import model_moves
 import model_pins
 import protocol
 import xenvram_pb2 as pb
-from model import DONE
+from model import DONE, MAX_PINS
 from steps import DOMIDS, PV_DOMID, RAM_PAGES, VRAM, Steps, askers, backings, domids, indices, sizes, vrams
 from steps_regions import expect_map
 
@@ -47,19 +47,20 @@ class PinSteps(Steps):
         request = pb.PinCacheattr(domid=domid, first_gfn=first, nr_pages=nr_pages, cache_attr=attr)
         self.pin(self.clients[client], request)
 
-    @rule(
-        client=askers,
-        domid=st.sampled_from(DOMIDS),
-        n=st.sampled_from((1, 3, 40)),
-        slot=st.integers(0, 60),
-        attr=attrs,
-    )
-    def pin_some(self, client, domid, n, slot, attr):
-        """Below the regions, so many that there is no room left at some time. They count as one step."""
+    @rule(client=askers, domid=st.sampled_from(DOMIDS), slot=st.integers(0, 100), attr=attrs)
+    def pin_some(self, client, domid, slot, attr):
+        request = pb.PinCacheattr(domid=domid, first_gfn=PINS + 3 * slot, nr_pages=2, cache_attr=attr)
+        self.pin(self.clients[client], request)
+
+    @rule(domid=st.sampled_from(DOMIDS), n_left=st.integers(-1, 2))
+    def pin_until_few_are_left(self, domid, n_left):
+        """Regions need some of them, too. It counts as one step."""
         before = self.n_steps
-        for i in range(n):
-            request = pb.PinCacheattr(domid=domid, first_gfn=PINS + 3 * (slot + i), nr_pages=2, cache_attr=attr)
-            self.pin(self.clients[client], request)
+        domain = self.model.domains[domid]
+        slots = (PINS + 3 * slot for slot in range(100))
+        free = [gfn for gfn in slots if (gfn, gfn + 1) not in domain.raw_pins]
+        for gfn in free[: max(0, MAX_PINS - n_left - model_pins.n_used(domain))]:
+            self.pin(self.clients[0], pb.PinCacheattr(domid=domid, first_gfn=gfn, nr_pages=2))
         type(self).n_steps = before + 1
 
     @precondition(lambda self: self.raw_pins())
