@@ -296,7 +296,7 @@ struct xenvram_region {
 	const struct xenvram_run *extents; /* which those are, in runs */
 	size_t n_extents;
 	enum xenvram_cache_attr cache_attr;
-	bool pinned;  /* all of it; xenvram_list_pins() says which parts are */
+	bool pinned;  /* all of it, and it is active; xenvram_list_pins() says which parts are */
 	bool adopted; /* backing_gfn means nothing */
 	bool between; /* pages may also be at old_vram_gfn: in a move, or stuck in one */
 	uint64_t old_vram_gfn;

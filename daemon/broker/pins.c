@@ -70,7 +70,10 @@ static const struct region *find_region(
 	return NULL;
 }
 
-/* One that is not active may have a pin for each of its extents, or get it. */
+/*
+ * One that is not active may have a pin for each of its extents, or get it; and of one that loses a part there may be
+ * two pieces.
+ */
 static unsigned int count_of_regions(const struct region_table *regions, uint32_t domid)
 {
 	const struct region *region;
@@ -80,7 +83,7 @@ static unsigned int count_of_regions(const struct region_table *regions, uint32_
 		if (record->domid == domid)
 			n += record->state == XENVRAM__V1__REGION_STATE__ACTIVE
 				     ? (unsigned int)__builtin_popcount(record->pinned)
-				     : record->live.n;
+				     : record->live.n + (record->going.nr_pages > 0);
 	}
 	return n;
 }

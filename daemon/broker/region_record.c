@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/broker/region_record.h"
 
+#include "proto/xenvram.pb-c.h"
+
 static unsigned int claim_extents(
 	const struct extents *live, const char *name, uint64_t gfn, struct claim *claims, unsigned int n)
 {
@@ -24,7 +26,14 @@ unsigned int region_record_claims(const struct region_record *record, struct cla
 
 bool region_record_is_pinned(const struct region_record *record)
 {
-	return record->pinned == (1u << record->live.n) - 1;
+	return record->state == XENVRAM__V1__REGION_STATE__ACTIVE &&
+	       record->pinned == (1u << record->live.n) - 1;
+}
+
+bool region_record_is_run_pinned(const struct region_record *record, struct extent run)
+{
+	const struct extent *extent = extents_find(&record->live, run);
+	return record->pinned >> (extent - record->live.run) & 1;
 }
 
 void region_record_unsettle(struct region_record *record)

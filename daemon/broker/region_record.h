@@ -52,8 +52,10 @@ struct claim {
 /* Stores the claims, and returns how many they are. */
 unsigned int region_record_claims(const struct region_record *record, struct claim claims[MAX_CLAIMS]);
 
-/* Does each of its extents have its pin? */
+/* Does each of its extents have its pin? That is known of active regions only. */
 bool region_record_is_pinned(const struct region_record *record);
+/* Does the extent that has these pages have its pin, or is to have it again? */
+bool region_record_is_run_pinned(const struct region_record *record, struct extent run);
 
 /* Nothing is known of where its pages are. */
 void region_record_unsettle(struct region_record *record);

@@ -93,8 +93,6 @@ static void record_end(struct broker *broker, const struct region *region, const
 static void end_task(struct broker *broker, struct region *region, struct outcome *outcome)
 {
 	region->task.stage = TASK_IDLE;
-	if (region->record.state == XENVRAM__V1__REGION_STATE__GONE)
-		regions_erase(broker, region);
 	asker_reply(broker, &region->asker, &outcome->reply, NULL, 0);
 	region->asker = (struct asker){0};
 	if (region->record.state == XENVRAM__V1__REGION_STATE__GONE)
@@ -115,10 +113,12 @@ static int journal_step(struct broker *broker, struct region *region)
 	uint32_t state = region->record.state;
 	bool going_back = region->record.going_back;
 	task_unwritten(&region->task, &region->record, errno);
-	return region->task.stage == stage && region->record.state == state &&
-			       region->record.going_back == going_back
-		       ? 0
-		       : -1;
+	if (region->task.stage == stage && region->record.state == state &&
+		region->record.going_back == going_back)
+		return 0;
+	/* As if that had not been; the worker may not follow it any more. */
+	region->attached = false;
+	return -1;
 }
 
 static void send_step(struct region *region, const struct task_step *step)

@@ -34,21 +34,18 @@ uint64_t regions_new_cookie(const struct region_table *table)
 
 int regions_journal(struct broker *broker, struct region *region)
 {
-	if (journal_write(broker->journal_fd, region->slot, &region->record) < 0) {
-		log_error("region 0x%" PRIx64 " cannot be written to the journal: %s", region->record.cookie,
-			strerror(errno));
+	bool gone = region->record.state == XENVRAM__V1__REGION_STATE__GONE;
+
+	if (gone && !region->journaled)
+		return 0;
+	if ((gone ? journal_erase(broker->journal_fd, region->slot)
+		  : journal_write(broker->journal_fd, region->slot, &region->record)) < 0) {
+		log_error("region 0x%" PRIx64 " cannot be %s the journal: %s", region->record.cookie,
+			gone ? "erased from" : "written to", strerror(errno));
 		return -1;
 	}
-	region->journaled = true;
+	region->journaled = !gone;
 	return 0;
-}
-
-void regions_erase(struct broker *broker, struct region *region)
-{
-	if (region->journaled && journal_erase(broker->journal_fd, region->slot) < 0)
-		log_error("region 0x%" PRIx64 " cannot be erased from the journal: %s", region->record.cookie,
-			strerror(errno));
-	region->journaled = false;
 }
 
 void regions_remove(struct broker *broker, struct region *region, const char *reason)
@@ -60,7 +57,9 @@ void regions_remove(struct broker *broker, struct region *region, const char *re
 		region->record.cookie, reason);
 	regions_answer_polls(broker, region, &gone);
 	subscriptions_end(broker, region, reason);
-	regions_erase(broker, region);
+	region->record.state = XENVRAM__V1__REGION_STATE__GONE;
+	/* If it stays there: with the domain's UUID, which nobody has any more. */
+	regions_journal(broker, region);
 	governor_part_log(region);
 	if (region->log_requested || region->log_fd >= 0)
 		supervisor_drop_log(broker, region->record.cookie);
@@ -367,6 +366,8 @@ void regions_inherit(struct broker *broker, const struct region_record *record, 
 			strerror(errno));
 		if (region)
 			region_table_remove(&broker->regions, region);
+		/* It alone says where the pages are. */
+		region_table_reserve(&broker->regions, slot);
 		return;
 	}
 	region->journaled = true;

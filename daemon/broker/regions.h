@@ -42,9 +42,7 @@ void regions_inherit(struct broker *broker, const struct region_record *record, 
  */
 void regions_remove(struct broker *broker, struct region *region, const char *reason);
 
-/* Erases the region's slot, if it has one. */
-void regions_erase(struct broker *broker, struct region *region);
-/* Writes the region's slot. 0, or -1 with a line in the log. */
+/* Writes the region's slot, or erases it if the region is gone. 0, or -1 with errno and a line in the log. */
 int regions_journal(struct broker *broker, struct region *region);
 
 /* ---- with the worker (region_work.c) ---- */

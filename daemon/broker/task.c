@@ -38,9 +38,13 @@ static void set_stuck(struct region_record *record)
 
 /* ---- beginnings ---- */
 
-static void start(struct task *task, struct region_record *record, enum task_stage stage)
+static void start(struct task *task, struct region_record *record, enum task_stage stage, bool is_on_disk)
 {
-	*task = (struct task){.stage = stage, .cursor = unsettled_end(record)};
+	*task = (struct task){
+		.stage = stage,
+		.cursor = unsettled_end(record),
+		.is_on_disk = is_on_disk,
+	};
 }
 
 void task_begin_creation(struct task *task, struct region_record *record)
@@ -48,7 +52,7 @@ void task_begin_creation(struct task *task, struct region_record *record)
 	record->state = CREATING;
 	record->live = extents_whole(record->nr_pages);
 	record->frontier = record->unsettled = 0;
-	start(task, record, TASK_CHECK);
+	start(task, record, TASK_CHECK, false);
 	task->creation = true;
 }
 
@@ -67,7 +71,7 @@ void task_begin_destruction(struct task *task, struct region_record *record, str
 	struct extent target = target_of(record);
 	record->frontier = was_active ? extent_end(target) : target.first;
 	record->unsettled = was_active ? 0 : target.nr_pages;
-	start(task, record, TASK_LOOSEN);
+	start(task, record, TASK_LOOSEN, !was_active);
 }
 
 void task_begin_move(struct task *task, struct region_record *record, uint64_t new_vram_gfn)
@@ -85,7 +89,7 @@ void task_begin_move(struct task *task, struct region_record *record, uint64_t n
 			swap_vram(record);
 		region_record_unsettle(record);
 	}
-	start(task, record, was_active ? TASK_CHECK : TASK_LOOSEN);
+	start(task, record, was_active ? TASK_CHECK : TASK_LOOSEN, !was_active);
 }
 
 /* Nobody can be given the cookie of a creation any more. */
@@ -101,7 +105,8 @@ void task_begin_inherited(struct task *task, struct region_record *record)
 		set_ending(record);
 	if (record->state == MOVING)
 		region_record_unsettle(record);
-	start(task, record, record->state == ACTIVE || record->state == STUCK ? TASK_IDLE : TASK_LOOSEN);
+	start(task, record, record->state == ACTIVE || record->state == STUCK ? TASK_IDLE : TASK_LOOSEN,
+		true);
 	task->begun = true;
 }
 
@@ -289,14 +294,6 @@ static void shrink(const struct task *task, struct region_record *record)
 	record->pinned = pinned;
 }
 
-/* Nothing has gone: the extent has the pin that it had, unless that was refused. */
-static void keep_whole(struct region_record *record, uint32_t pinned)
-{
-	uint32_t holder = 1u << (extents_find(&record->live, record->going) - record->live.run);
-	if (!(pinned & 1))
-		record->pinned &= ~holder;
-}
-
 /* All of it is done, or undone. */
 static void conclude(struct task *task, struct region_record *record, uint32_t pinned)
 {
@@ -305,16 +302,19 @@ static void conclude(struct task *task, struct region_record *record, uint32_t p
 		task->failed = true;
 		task->failure = task->stuck;
 		set_stuck(record);
-	} else if (record->state == DESTROYING) {
+		task->stage = TASK_END;
+		return;
+	}
+	task->concluded = true;
+	task->unconcluded = *record;
+	if (record->state == DESTROYING) {
 		record->state = GONE;
 	} else {
 		if (record->going_back)
 			swap_vram(record);
 		if (record->state != SHRINKING)
 			record->pinned = pinned;
-		else if (task->reverting)
-			keep_whole(record, pinned);
-		else
+		else if (!task->reverting)
 			shrink(task, record);
 		record->placed = true;
 		set_active(record);
@@ -330,8 +330,10 @@ static void settled(struct task *task, struct region_record *record, const struc
 	}
 	if (answer->failure)
 		warn(task, answer->failure->text);
-	/* What is pinned now, only another attempt can find out. */
-	if (answer->failure && task->reverting) {
+	bool has_lost_pin = task->reverting && region_record_is_run_pinned(record, record->going) &&
+			    !(answer->pinned & 1);
+	/* Nothing may have changed after a refusal. What is pinned now, only another attempt can find out. */
+	if (task->reverting && (answer->failure || has_lost_pin)) {
 		task->incomplete = true;
 		set_stuck_failure(&task->stuck, record, &task->failure);
 	}
@@ -379,12 +381,23 @@ static void spare(struct task *task, struct region_record *record, const struct 
 	task->stage = TASK_END;
 }
 
+/* It ends as what the journal says that it is. */
+static void unconclude(struct task *task, struct region_record *record, const struct failure *failure)
+{
+	*record = task->unconcluded;
+	task->concluded = false;
+	task->failed = true;
+	set_stuck_failure(&task->failure, record, failure);
+	set_stuck(record);
+}
+
 void task_unwritten(struct task *task, struct region_record *record, int os_error)
 {
 	struct failure failure;
 
 	failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, os_error, "the journal cannot be written: %s",
 		strerror(os_error));
+	task->is_on_its_way = false;
 	if (is_unbegun(task, record)) {
 		spare(task, record, &failure);
 	} else if (goes_ahead(record)) {
@@ -393,6 +406,8 @@ void task_unwritten(struct task *task, struct region_record *record, int os_erro
 	/* The next reader would undo it: rather now, while somebody is told. */
 	else if (task->stage == TASK_END && task->creation && record->state == ACTIVE)
 		undo(task, record, &failure);
+	else if (task->stage == TASK_END && task->concluded && task->is_on_disk)
+		unconclude(task, record, &failure);
 }
 
 void task_resume(struct task *task, struct region_record *record, const struct failure *lost)
@@ -411,6 +426,7 @@ void task_abandon(struct task *task, struct region_record *record, const struct 
 {
 	task->failed = true;
 	task->failure = *failure;
+	task->concluded = false;
 	record->state = GONE;
 	task->stage = TASK_END;
 }

@@ -37,6 +37,10 @@ struct task {
 	uint64_t n_missing;     /* and that are nowhere */
 	bool incomplete;        /* what goes back did not all go: it will be stuck, */
 	struct failure stuck;   /* for this reason */
+	bool is_on_disk;        /* the journal has a record of it, */
+	bool is_on_its_way;     /* or has if nobody says that it could not be written */
+	bool concluded;         /* it is at its end, and before that the record was this: */
+	struct region_record unconcluded;
 	bool failed;
 	struct failure failure; /* why not what was asked for */
 	struct failure warning; /* its text is empty when there is none */
@@ -116,7 +120,9 @@ void task_answered(struct task *task, struct region_record *record, const struct
 
 /*
  * The record cannot be written before a step. What has not begun is called off, and what goes ahead is
- * undone: no page may be where a later reader of the journal does not look. What goes back goes on.
+ * undone: no page may be where a later reader of the journal does not look. What goes back goes on. If its end
+ * cannot be written, the region is stuck: a later reader would do again, or undo, what was answered already, with
+ * gfns that might be others' by then.
  */
 void task_unwritten(struct task *task, struct region_record *record, int os_error);
 

@@ -59,13 +59,6 @@ static unsigned int add_holder(struct gfn_range *ranges, unsigned int n, const s
 	return n;
 }
 
-/* Is the extent pinned that has what is going? */
-static bool is_holder_pinned(const struct region_record *record)
-{
-	const struct extent *extent = extents_find(&record->live, record->going);
-	return record->pinned >> (extent - record->live.run) & 1;
-}
-
 static void fill_loosen(const struct task *task, const struct region_record *record, struct task_step *step)
 {
 	step->tracking = TRACKING_STOPS;
@@ -75,7 +68,7 @@ static void fill_loosen(const struct task *task, const struct region_record *rec
 		/* A piece whose pin is refused now must not have one from before. */
 		if (!is_unbegun(task, record))
 			step->n_unpin = add_pieces(step->unpin, step->n_unpin, record);
-		if (is_holder_pinned(record))
+		if (region_record_is_run_pinned(record, record->going))
 			step->n_pin = add_pieces(step->pin, 0, record);
 		step->require_pin = record->require_cache_attr;
 		break;
@@ -110,7 +103,7 @@ static void fill_settle(const struct task *task, const struct region_record *rec
 		if (task->reverting) {
 			step->n_unpin = add_pieces(step->unpin, 0, record);
 			step->n_unpin = add_holder(step->unpin, step->n_unpin, record);
-			if (is_holder_pinned(record))
+			if (region_record_is_run_pinned(record, record->going))
 				step->n_pin = add_holder(step->pin, 0, record);
 		} else if (!task->incomplete) {
 			extents_remove(&record->live, record->going, &step->live);
@@ -211,7 +204,9 @@ void task_next(struct task *task, struct region_record *record, struct task_step
 	if (task->stage == TASK_SHIFT && !next_shift(task, record, ret_step))
 		task->stage = TASK_SETTLE;
 	ret_step->stage = task->stage;
-	ret_step->journal = task->stage != TASK_CHECK && record->state != GONE;
+	ret_step->journal = task->stage != TASK_CHECK;
+	task->is_on_disk |= task->is_on_its_way;
+	task->is_on_its_way = ret_step->journal;
 	if (task->stage == TASK_CHECK)
 		fill_check(record, ret_step);
 	else if (task->stage == TASK_LOOSEN)

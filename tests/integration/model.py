@@ -49,7 +49,7 @@ class Region:
 
     @property
     def pinned(self):
-        return self.pinned_runs >= set(self.runs)
+        return self.state == pb.ACTIVE and self.pinned_runs >= set(self.runs)
 
     def live(self):
         return [page for first, n in self.runs for page in range(first, first + n)]

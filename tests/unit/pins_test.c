@@ -182,7 +182,10 @@ static void test_room_of_a_domain(void **state)
 	struct region *creating = add_region(7, 0x100002, 0x302, 1); /* may have one */
 	creating->record.pinned = 0;
 	creating->record.state = XENVRAM__V1__REGION_STATE__CREATING;
-	for (unsigned int i = 0; i < MAX_PINS_PER_DOMAIN - 2; i++) {
+	struct region *shrinking = add_region(7, 0x100003, 0x303, 3); /* may have two pieces */
+	shrinking->record.state = XENVRAM__V1__REGION_STATE__SHRINKING;
+	shrinking->record.going = (struct extent){1, 1};
+	for (unsigned int i = 0; i < MAX_PINS_PER_DOMAIN - 4; i++) {
 		assert_int_equal(admit(7, 0x1000 + 2 * i, 1, &same), 0);
 		add(7, 0x1000 + 2 * i, 1);
 	}

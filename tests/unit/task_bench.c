@@ -144,14 +144,24 @@ static bool write_journal(struct bench *bench)
 	enum task_stage stage = bench->task.stage;
 	struct region_record before = bench->record;
 
+	bool gone = before.state == XENVRAM__V1__REGION_STATE__GONE;
+
+	if (gone && bench->slot[0] == 0)
+		return true;
 	if (!bench->limited_writes || bench->writes_left > 0) {
 		bench->writes_left -= bench->limited_writes;
-		journal_encode(&bench->record, bench->slot);
+		if (gone)
+			memset(bench->slot, 0, sizeof(bench->slot));
+		else
+			journal_encode(&bench->record, bench->slot);
 		return true;
 	}
 	task_unwritten(&bench->task, &bench->record, EIO);
-	return bench->task.stage == stage && before.state == bench->record.state &&
-	       before.going_back == bench->record.going_back;
+	if (bench->task.stage == stage && before.state == bench->record.state &&
+		before.going_back == bench->record.going_back)
+		return true;
+	bench->anew = true;
+	return false;
 }
 
 void bench_run(struct bench *bench)
