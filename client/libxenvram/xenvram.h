@@ -223,8 +223,9 @@ int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *cre
  * state XENVRAM_VIEW_GONE.
  *   EINVAL  cookie 0
  *   ENOENT  no such region
- *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, and it stays listed as
- *           stuck (xenvram_map_region() tells which) and can be destroyed again
+ *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, or the journal not be told
+ *           that all is done, and it stays listed as stuck (xenvram_map_region() tells where pages are) and can be
+ *           destroyed again
  */
 int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
 
@@ -238,7 +239,8 @@ int xenvram_destroy_region(struct xenvram *conn, uint64_t cookie);
  *   ENOENT  no such region
  *   ENXIO   a page was destroyed before
  *   EDQUOT  more than 8 runs of pages would stay
- *   EBUSY   as above: this call can be repeated, with the same pages, or all of the region destroyed
+ *   EBUSY   as above, or what stays cannot even be pinned as it was: this call can be repeated, with the same
+ *           pages, or all of the region destroyed
  * and what the hypervisor says of pinning what stays, if that was insisted on; then nothing has changed.
  */
 int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_page, uint64_t nr_pages);
@@ -253,7 +255,8 @@ int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_
  *   ENOENT  no such region
  *   EEXIST  there is a page where one would go, or the new place overlaps a region's, also its own
  *   ENXIO   a page is not where it was: the guest gave it up
- *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, and it is stuck
+ *   EBUSY   it is being created, moved or destroyed; or pages could not be moved back, or the journal not be told
+ *           that all is done, and it is stuck
  * and what the hypervisor says of moving or, if that was insisted on, pinning.
  */
 int xenvram_move_region(struct xenvram *conn, uint64_t cookie, uint64_t vram_gfn);
