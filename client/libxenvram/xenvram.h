@@ -479,7 +479,8 @@ int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn
  *   EINVAL  the range is empty, or ends above gfn 2^36; or a domain of a kind that has no device model (PV)
  *   ESRCH   no such domain
  *   EBUSY   it overlaps a region's vram, or a pin with other bounds, which the reason names; or that pin is
- *           being changed; or it overlaps a pin that was not set through this service
+ *           being changed; or it overlaps a pin that was not set through this service; or a worker died that was
+ *           asked, and the next one is refused, so that nobody knows what is pinned: set it again, or take it away
  *   EDQUOT  the domain has 64 pins, those of its regions among them; or another limit, which the reason names
  *   EPERM   the configuration lets no vram be there; or the hypervisor (4.21 and later) refuses this type for a
  *           domain without devices of its own
@@ -491,7 +492,7 @@ int xenvram_pin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_g
  * Takes away the pin that has exactly these bounds.
  *   EINVAL  the range is empty, or ends above gfn 2^36
  *   ENOENT  no pin has these bounds; the reason names the one, or the region, that overlaps them
- *   EBUSY   the pin is being changed
+ *   EBUSY   the pin is being changed; or a worker died that was asked, and the next one is refused: ask again
  */
 int xenvram_unpin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages);
 
@@ -501,7 +502,7 @@ struct xenvram_pin {
 	enum xenvram_cache_attr cache_attr;
 	uint64_t cookie; /* of the region that it belongs to; 0: none, xenvram_pin_cacheattr() has set it */
 	uint32_t owner_uid; /* who set it, or created the region */
-	bool settled;       /* false: it is being set or taken away */
+	bool settled; /* false: it is being set or taken away, or nobody knows what has become of that */
 };
 
 /*

@@ -57,6 +57,11 @@ void move_call_off(struct move *move, const struct failure *failure)
 	end(move, failure);
 }
 
+void move_unended(struct move *move, const struct failure *failure)
+{
+	go_back(move, move->record.nr_pages, failure);
+}
+
 void move_resume(struct move *move, const struct failure *lost)
 {
 	bool was_at_work = move->at_work;

@@ -91,6 +91,8 @@ struct extent move_chunk(const struct move *move);
 bool move_is_journaled(const struct move *move);
 /* The journal cannot be written before a first page has moved: it ends. */
 void move_call_off(struct move *move, const struct failure *failure);
+/* Its end cannot be written: a later reader of the journal would take it back, and so it goes back now. */
+void move_unended(struct move *move, const struct failure *failure);
 /* The worker died. A check is done again; what has begun to move goes back, because of `lost`. */
 void move_resume(struct move *move, const struct failure *lost);
 /* The worker's answer to the step; failure NULL: it is done. */

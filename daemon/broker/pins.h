@@ -42,6 +42,7 @@ struct pin {
 	uint64_t id;       /* for the worker */
 	bool journaled;    /* the slot is written: a worker may have been asked */
 	bool at_work;      /* a command about it is with the worker */
+	bool unanswered;   /* one was with a worker that died: nobody knows what came of it */
 	struct asker asker;
 };
 

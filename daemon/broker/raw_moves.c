@@ -17,20 +17,23 @@ typedef Xenvram__Internal__Command Command;
 
 /* ---- the end of a move ---- */
 
-static void forget(struct broker *broker, struct move *move)
+static void advance(struct broker *broker, struct move *move);
+
+static int erase(struct broker *broker, struct move *move, struct failure *failure)
 {
-	struct domain *domain = move->domain;
-	if (move->journaled && move_journal_erase(broker->journal_fd, move->slot) < 0)
-		log_error("a move from gfn 0x%" PRIx64 " cannot be erased from the journal: %s",
-			move->record.source, strerror(errno));
-	moves_remove(&broker->moves, move);
-	domain_release(domain);
+	if (!move->journaled || move_journal_erase(broker->journal_fd, move->slot) == 0)
+		return 0;
+	failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "the journal cannot be written: %s",
+		strerror(errno));
+	log_error("the move from gfn 0x%" PRIx64 " has ended, and %s", move->record.source, failure->text);
+	return -1;
 }
 
 static void finish(struct broker *broker, struct move *move)
 {
+	struct domain *domain = move->domain;
 	struct asker asker = move->asker;
-	struct failure text = move->failure, *failure = move->failed ? &text : NULL;
+	struct failure unwritten, text = move->failure, *failure = move->failed ? &text : NULL;
 	Xenvram__V1__Reply reply = asker_outcome(failure);
 
 	/* Who asked is told, and in the audit trail with what it asked. */
@@ -40,7 +43,14 @@ static void finish(struct broker *broker, struct move *move)
 			move->record.nr_pages, move->record.source, move->record.destination);
 	else
 		audit_record(broker, &asker, &reply);
-	forget(broker, move);
+	/* What has failed is back already, and nothing is left for the next broker to take back. */
+	if (erase(broker, move, &unwritten) < 0 && !failure) {
+		move_unended(move, &unwritten);
+		advance(broker, move);
+		return;
+	}
+	moves_remove(&broker->moves, move);
+	domain_release(domain);
 	asker_reply(broker, &asker, &reply, NULL, 0);
 }
 
@@ -290,6 +300,8 @@ void raw_moves_inherit(struct broker *broker, const struct move_record *record, 
 	if (!move) {
 		log_error("domain %u: a move from gfn 0x%" PRIx64 " in the journal cannot be taken over: %s",
 			record->domid, record->source, failure.text);
+		/* It alone says where the pages may be. */
+		moves_reserve(&broker->moves, slot);
 		return;
 	}
 	move->journaled = true;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/broker/connection.h"
@@ -34,29 +33,85 @@ static void fail_asker(struct broker *broker, struct pin *pin, const struct fail
 	pin->asker = (struct asker){0};
 }
 
-static void forget(struct broker *broker, struct pin *pin)
+static int erase(struct broker *broker, struct pin *pin, struct failure *failure)
+{
+	if (!pin->journaled || pin_journal_erase(broker->journal_fd, pin->slot) == 0)
+		return 0;
+	failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "the journal cannot be written: %s",
+		strerror(errno));
+	log_error("domain %u: there is no pin of gfn 0x%" PRIx64 " any more, and %s", pin->record.domid,
+		pin->record.gfns.first, failure->text);
+	return -1;
+}
+
+static void drop(struct broker *broker, struct pin *pin)
 {
 	struct domain *domain = pin->domain;
-	if (pin->journaled && pin_journal_erase(broker->journal_fd, pin->slot) < 0)
-		log_error("the pin of gfn 0x%" PRIx64 " cannot be erased from the journal: %s",
-			pin->record.gfns.first, strerror(errno));
 	pins_remove(&broker->pins, pin);
 	domain_release(domain);
 }
 
-/* It stays, and is what it was before; or it goes, if it was nothing. */
-static void revert(struct broker *broker, struct pin *pin)
+/* Its domain is gone, whose UUID nobody has again: what may be left of it in the journal is no pin. */
+static void forget(struct broker *broker, struct pin *pin)
 {
 	struct failure unwritten;
+	erase(broker, pin, &unwritten);
+	drop(broker, pin);
+}
 
-	if (pin->record.old_cache_attr == NO_CACHE_ATTR) {
-		forget(broker, pin);
-		return;
+/* There is none. 0, or -1: the next broker, by the journal, would think that there may be. */
+static int clear(struct broker *broker, struct pin *pin, struct failure *failure)
+{
+	if (erase(broker, pin, failure) < 0) {
+		pin->record.state = PIN_DELETING;
+		pin->unanswered = true;
+		return -1;
 	}
+	drop(broker, pin);
+	return 0;
+}
+
+static void set_back(struct pin *pin)
+{
 	pin->record.cache_attr = pin->record.old_cache_attr;
 	pin->record.state = PIN_SET;
-	/* Unwritten: the next broker would set the new type. */
-	write_journal(broker, pin, &unwritten);
+}
+
+/* It stays, and is what it was before; or it goes, if it was nothing. 0, or -1 as clear(). */
+static int revert(struct broker *broker, struct pin *pin, struct failure *failure)
+{
+	if (pin->record.old_cache_attr == NO_CACHE_ATTR)
+		return clear(broker, pin, failure);
+	uint32_t refused = pin->record.cache_attr;
+	set_back(pin);
+	if (write_journal(broker, pin, failure) == 0)
+		return 0;
+	/* The next broker sets the new type, or so it will seem. */
+	pin->record.cache_attr = refused;
+	pin->record.state = PIN_SETTING;
+	pin->unanswered = true;
+	return -1;
+}
+
+/* No worker was asked, and the journal has it as it was. */
+static void call_off(struct broker *broker, struct pin *pin)
+{
+	if (pin->record.state == PIN_DELETING)
+		pin->record.state = PIN_SET;
+	else if (pin->record.old_cache_attr == NO_CACHE_ATTR)
+		drop(broker, pin);
+	else
+		set_back(pin);
+}
+
+/* With any status but OK and STUCK nothing has changed. */
+static void set_stuck(const struct pin *pin, struct failure *failure)
+{
+	struct failure cause = *failure;
+	failure_set(failure, XENVRAM__V1__STATUS__STUCK, EBUSY,
+		"%.160s; what gfn 0x%" PRIx64 " + %" PRIu64
+		" pages is pinned as, if it is, is not certain: set it again, or take it away",
+		cause.text, pin->record.gfns.first, pin->record.gfns.nr_pages);
 }
 
 static void send_command(struct pin *pin)
@@ -88,11 +143,13 @@ static void advance(struct broker *broker, struct pin *pin)
 		send_command(pin);
 		return;
 	}
+	if (pin->unanswered) {
+		set_stuck(pin, &unwritten);
+		fail_asker(broker, pin, &unwritten);
+		return;
+	}
 	fail_asker(broker, pin, &unwritten);
-	if (pin->record.state == PIN_SETTING)
-		revert(broker, pin);
-	else
-		pin->record.state = PIN_SET;
+	call_off(broker, pin);
 }
 
 /* ---- requests ---- */
@@ -194,12 +251,15 @@ void raw_pins_inherit(struct broker *broker, const struct pin_record *record, un
 		pin->domain = domain_get(broker, record->domid, record->uuid);
 	if (pin && pin->domain) {
 		pin->journaled = true;
+		pin->unanswered = record->state != PIN_SET;
 		return;
 	}
 	log_error("domain %u: the pin of gfn 0x%" PRIx64 " in the journal cannot be taken over: %s",
 		record->domid, record->gfns.first, strerror(errno));
 	if (pin)
 		pins_remove(&broker->pins, pin);
+	/* The hypervisor cannot be asked: it alone says what is pinned. */
+	pins_reserve(&broker->pins, slot);
 }
 
 void raw_pins_advance_domain(struct domain *domain)
@@ -211,34 +271,37 @@ void raw_pins_advance_domain(struct domain *domain)
 	}
 }
 
-/* What was to be done is done. */
-static void settle(struct broker *broker, struct pin *pin)
+/* What was to be done is done. 0, or -1 as clear(). */
+static int settle(struct broker *broker, struct pin *pin, struct failure *failure)
 {
 	struct failure unwritten;
 
-	if (pin->record.state == PIN_DELETING) {
-		forget(broker, pin);
-		return;
-	}
+	if (pin->record.state == PIN_DELETING)
+		return clear(broker, pin, failure);
 	pin->record.state = PIN_SET;
+	pin->unanswered = false;
 	/* Unwritten: the next broker sets it again. */
 	write_journal(broker, pin, &unwritten);
+	return 0;
 }
 
-/* It cannot be done: all is as it was. */
-static void give_up(struct broker *broker, struct pin *pin, const struct failure *failure)
+/* It cannot be done: all is as it was. 0, or -1 with the failure that counts: it may be otherwise. */
+static int give_up(struct broker *broker, struct pin *pin, struct failure *failure)
 {
-	struct failure unwritten;
-
 	if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
 		forget(broker, pin);
-	} else if (pin->record.state == PIN_SETTING) {
-		revert(broker, pin);
-	} else {
-		pin->record.state = PIN_SET;
-		/* Unwritten: the next broker tries again. */
-		write_journal(broker, pin, &unwritten);
+		return 0;
 	}
+	if (pin->unanswered)
+		return 0;
+	if (pin->record.state == PIN_SETTING)
+		return revert(broker, pin, failure);
+	pin->record.state = PIN_SET;
+	if (write_journal(broker, pin, failure) == 0)
+		return 0;
+	pin->record.state = PIN_DELETING;
+	pin->unanswered = true;
+	return -1;
 }
 
 /* Who asked is told, and in the audit trail with what it asked. */
@@ -248,6 +311,17 @@ static void note_finished(const struct pin *pin, const struct failure *failure)
 	audit_finished(record->domid, 0, failure, "%s the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages",
 		record->state == PIN_SETTING ? "setting" : "taking away", record->gfns.first,
 		record->gfns.nr_pages);
+}
+
+static void note(struct broker *broker, const struct pin *pin, const struct asker *asker,
+	const struct failure *failure)
+{
+	Xenvram__V1__Reply reply = asker_outcome(failure);
+
+	if (asker->connection == 0)
+		note_finished(pin, failure);
+	else
+		audit_record(broker, asker, &reply);
 }
 
 void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__Done *done)
@@ -265,15 +339,15 @@ void raw_pins_done(struct broker *broker, uint64_t id, const Xenvram__Internal__
 			done->failure->message);
 		failure = &received;
 	}
+	if (failure && failure->status != XENVRAM__V1__STATUS__NO_DOMAIN && pin->unanswered)
+		set_stuck(pin, failure);
+	note(broker, pin, &asker, failure);
+	if ((failure ? give_up(broker, pin, failure) : settle(broker, pin, &received)) < 0) {
+		failure = &received;
+		set_stuck(pin, failure);
+		note(broker, pin, &asker, failure);
+	}
 	Xenvram__V1__Reply reply = asker_outcome(failure);
-	if (asker.connection == 0)
-		note_finished(pin, failure);
-	else
-		audit_record(broker, &asker, &reply);
-	if (failure)
-		give_up(broker, pin, failure);
-	else
-		settle(broker, pin);
 	asker_reply(broker, &asker, &reply, NULL, 0);
 }
 
@@ -281,8 +355,10 @@ void raw_pins_worker_lost(struct domain *domain)
 {
 	struct pin *pin;
 	LIST_FOREACH(pin, &domain->broker->pins.list, link) {
-		if (pin->domain == domain)
-			pin->at_work = false;
+		if (pin->domain != domain)
+			continue;
+		pin->unanswered |= pin->at_work;
+		pin->at_work = false;
 	}
 }
 
@@ -297,6 +373,7 @@ static void end(struct broker *broker, struct pin *pin, const struct failure *fa
 
 void raw_pins_open_failed(struct broker *broker, uint32_t domid, const struct failure *failure)
 {
+	struct failure stuck;
 	struct pin *pin, *next;
 
 	LIST_FOREACH_SAFE(pin, &broker->pins.list, link, next) {
@@ -306,10 +383,16 @@ void raw_pins_open_failed(struct broker *broker, uint32_t domid, const struct fa
 			end(broker, pin, failure);
 			continue;
 		}
+		if (pin->record.state == PIN_SET)
+			continue;
+		stuck = *failure;
+		if (pin->unanswered)
+			set_stuck(pin, &stuck);
 		if (pin->asker.connection == 0)
-			log_error("the pin of gfn 0x%" PRIx64 " cannot be served: %s", pin->record.gfns.first,
-				failure->text);
-		fail_asker(broker, pin, failure);
+			log_error("%s", stuck.text);
+		fail_asker(broker, pin, &stuck);
+		if (!pin->unanswered)
+			call_off(broker, pin);
 	}
 }
 
@@ -322,76 +405,4 @@ void raw_pins_domain_gone(
 		if (pin->record.domid == domid && domain_is_lost(pin->record.uuid, uuid, other))
 			end(broker, pin, failure);
 	}
-}
-
-/* ---- listing ---- */
-
-/* Those that were set, and one for each extent of a region. */
-#define MAX_LISTED_PINS (MAX_PINS_PER_DOMAIN + MAX_REGIONS_PER_DOMAIN * MAX_REGION_EXTENTS)
-
-static int compare_pins(const void *a, const void *b)
-{
-	const Xenvram__V1__PinInfo *x = a, *y = b;
-	return (x->first_gfn > y->first_gfn) - (x->first_gfn < y->first_gfn);
-}
-
-static size_t describe_region(const struct region_record *record, Xenvram__V1__PinInfo *infos, size_t n)
-{
-	for (unsigned int i = 0; i < record->live.n && n < MAX_LISTED_PINS; i++) {
-		if (!(record->pinned >> i & 1))
-			continue;
-		xenvram__v1__pin_info__init(&infos[n]);
-		infos[n].first_gfn = record->vram_gfn + record->live.run[i].first;
-		infos[n].nr_pages = record->live.run[i].nr_pages;
-		infos[n].cache_attr = record->cache_attr;
-		infos[n].cookie = record->cookie;
-		infos[n].owner_uid = record->owner_uid;
-		infos[n++].settled = record->state == XENVRAM__V1__REGION_STATE__ACTIVE;
-	}
-	return n;
-}
-
-static size_t describe_regions(
-	const struct broker *broker, uint32_t domid, Xenvram__V1__PinInfo *infos, size_t n)
-{
-	const struct region *region;
-	LIST_FOREACH(region, &broker->regions.regions, link) {
-		if (region->record.domid == domid)
-			n = describe_region(&region->record, infos, n);
-	}
-	return n;
-}
-
-static size_t describe_pins(
-	const struct broker *broker, uint32_t domid, Xenvram__V1__PinInfo *infos, size_t n)
-{
-	const struct pin *pin;
-	LIST_FOREACH(pin, &broker->pins.list, link) {
-		const struct pin_record *record = &pin->record;
-		if (record->domid != domid || n == MAX_LISTED_PINS)
-			continue;
-		xenvram__v1__pin_info__init(&infos[n]);
-		infos[n].first_gfn = record->gfns.first;
-		infos[n].nr_pages = record->gfns.nr_pages;
-		infos[n].cache_attr = record->cache_attr;
-		infos[n].owner_uid = record->owner_uid;
-		infos[n++].settled = record->state == PIN_SET;
-	}
-	return n;
-}
-
-void raw_pins_list(struct broker *broker, const struct asker *asker, uint32_t domid)
-{
-	Xenvram__V1__PinInfo infos[MAX_LISTED_PINS], *pointers[MAX_LISTED_PINS];
-	Xenvram__V1__ListPinsReply list = XENVRAM__V1__LIST_PINS_REPLY__INIT;
-	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
-
-	list.n_pins = describe_regions(broker, domid, infos, describe_pins(broker, domid, infos, 0));
-	qsort(infos, list.n_pins, sizeof(infos[0]), compare_pins);
-	for (size_t i = 0; i < list.n_pins; i++)
-		pointers[i] = &infos[i];
-	list.pins = pointers;
-	reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_PINS;
-	reply.list_pins = &list;
-	asker_reply(broker, asker, &reply, NULL, 0);
 }

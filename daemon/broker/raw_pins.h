@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pins that clients set by themselves: written to the journal, told to the worker, listed. What was begun is
+ * Pins that clients set by themselves: written to the journal, told to the worker. What was begun is
  * finished, whoever dies in between: setting and taking away can both be repeated.
  */
 #ifndef XENVRAM_BROKER_RAW_PINS_H
@@ -14,7 +14,6 @@ void raw_pins_set(struct broker *broker, const struct asker *asker, uint32_t own
 	const Xenvram__V1__PinCacheattr *request);
 void raw_pins_delete(
 	struct broker *broker, const struct asker *asker, const Xenvram__V1__UnpinCacheattr *request);
-void raw_pins_list(struct broker *broker, const struct asker *asker, uint32_t domid);
 
 /* ---- what happens to them ---- */
 

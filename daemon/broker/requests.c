@@ -224,7 +224,7 @@ static void handle_list_pins(struct broker *broker, struct connection *connectio
 	const Request *request)
 {
 	(void)connection;
-	raw_pins_list(broker, asker, request->list_pins->domid);
+	listing_pins(broker, asker, request->list_pins->domid);
 }
 
 static void handle_track_dirty(struct broker *broker, struct connection *connection,
