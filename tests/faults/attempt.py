@@ -5,6 +5,7 @@ import time
 import zlib
 
 import protocol
+import xenvram_pb2 as pb
 from stage import ROLES, Violation
 
 HEADSTART_S = 0.03
@@ -59,6 +60,11 @@ class Attempt:
             elif time.monotonic() - since > quiet_s:
                 return
             time.sleep(0.0001)
+
+    def check_unwritten(self, reply):
+        """Is what is so as the answer says? Of what was not done the journal may not know."""
+        is_written = reply.status == pb.OK and self.operation.is_written_when_done
+        self.operation.check(self.stage, self.cookie, reply, is_written)
 
     def judge(self, reply):
         self.operation.judge(self.stage, self.cookie, reply, self.again)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
 Lets everything go wrong that can, at every point at which it can: every hypercall of an operation fails in every way,
-every role is killed, and the domain dies, before and after every step; and while one death is made good, there is
-another. After each, the pages of the simulated host are compared with what the service says of them, and the
+every role is killed, and the domain dies, before and after every step; while one death is made good, there is another;
+the journal cannot be written; and what a killed worker leaves to the next is refused. After each, the pages of the simulated host are compared with what the service says of them, and the
 operation is undone or done again.
 
 faults.py BUILD [--sample N] [PATTERN]: every point, or every Nth, or those whose names match the shell pattern.
@@ -107,13 +107,12 @@ def main():
     options = parser.parse_args()
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path += [os.path.join(here, "../integration"), os.path.join(options.build, "tests/integration")]
-    from points import CATEGORIES, OPERATIONS
+    from points import CATEGORIES, OF_ONE_HOST, OPERATIONS
 
     groups = [
         (options.build, xen, mode, operation.name, category, options.sample, options.pattern)
         for (xen, mode), operation, category in itertools.product(HOSTS, OPERATIONS, CATEGORIES)
-        # What processes make good of each other's deaths is the same on every host.
-        if category != "recovery" or (xen, mode) == HOSTS[0]
+        if category not in OF_ONE_HOST or (xen, mode) == HOSTS[0]
         if not options.pattern or fnmatch.fnmatch(f"{xen}-{mode}/{operation.name}/{category}/*", options.pattern)
         or fnmatch.fnmatch(f"{xen}-{mode}/{operation.name}/{category}", "/".join(options.pattern.split("/")[:3]))
     ]

@@ -11,6 +11,8 @@ from stage import DOMID, Violation
 
 
 class Operation:
+    is_written_when_done = True
+
     def __init__(self, name, request, prepare=lambda stage: None, anchored=True):
         self.name = name
         self._request = request
@@ -29,10 +31,14 @@ class Operation:
         """(name in Request, message)"""
         return self._request(cookie)
 
+    def check(self, stage, cookie, reply, is_written=True):
+        """Is all as the answer says? The regions that are left."""
+        return check(stage, *self.request(cookie), cookie, reply, is_written)
+
     def judge(self, stage, cookie, reply, again):
-        """Is all as the answer says, and can it be undone; or finished, by asking again?"""
+        """And can it be undone; or finished, by asking again?"""
         name, message = self.request(cookie)
-        left = check(stage, name, message, cookie, reply)
+        left = self.check(stage, cookie, reply)
         check_recovery(stage, name, message, left, again and (reply is None or reply.status != pb.OK))
 
 

@@ -7,14 +7,23 @@ from failing import failure_points
 from killing import death_points, kill_points, recovery_points
 from operations import REGION_OPERATIONS
 from raw_operations import RAW_OPERATIONS
+from sequels import resent_points, unwritten_points
 
 OPERATIONS = REGION_OPERATIONS + RAW_OPERATIONS
-CATEGORIES = ("fail", "kill", "recovery", "death")
+CATEGORIES = ("fail", "kill", "death", "recovery", "unwritten", "resent")
+# What processes make good of each other's deaths, and of their own, is the same on every host.
+OF_ONE_HOST = ("recovery", "unwritten", "resent")
 
 
 def points_of(category, stage, operation, sample):
     """All, or every so many of them."""
     if category == "recovery":
         return recovery_points(stage, operation, 2 * sample)
-    functions = {"fail": failure_points, "kill": kill_points, "death": death_points}
+    functions = {
+        "fail": failure_points,
+        "kill": kill_points,
+        "death": death_points,
+        "unwritten": unwritten_points,
+        "resent": resent_points,
+    }
     return itertools.islice(functions[category](stage, operation), 0, None, sample)

@@ -54,12 +54,18 @@ class Steps:
         return self._words[self._COUNTS + ROLES.index(role)]
 
     def arm(self, role, moment, nth, action=HOLD):
-        """Upon the nth step from now on."""
+        """Upon the nth step from now on; of the writes to the journal, if one is to fail."""
         self._words[self._ACTION] = 0
         self._words[self._ROLE] = ROLES.index(role)
         self._words[self._MOMENT] = MOMENTS.index(moment)
         self._words[self._COUNTDOWN] = nth
         self._words[self._ACTION] = action
+
+    def countdown(self):
+        return self._words[self._COUNTDOWN]
+
+    def was_struck(self):
+        return not self._words[self._ACTION]
 
     def disarm(self):
         self._words[self._ACTION] = 0

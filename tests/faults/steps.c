@@ -77,7 +77,7 @@ static bool strike(enum step_action action)
 	return false;
 }
 
-static bool pass(enum step_moment moment)
+static bool pass(enum step_moment moment, bool can_fail)
 {
 	if (!steps)
 		return false;
@@ -85,7 +85,8 @@ static bool pass(enum step_moment moment)
 		atomic_fetch_add(&steps->counts[own_role], 1);
 	uint32_t action = atomic_load(&steps->action);
 	if (action == STEP_GO_ON || atomic_load(&steps->role) != own_role ||
-		atomic_load(&steps->moment) != moment || atomic_fetch_sub(&steps->countdown, 1) != 1)
+		atomic_load(&steps->moment) != moment || (action == STEP_FAIL && !can_fail) ||
+		atomic_fetch_sub(&steps->countdown, 1) != 1)
 		return false;
 	atomic_store(&steps->action, STEP_GO_ON);
 	return strike(action);
@@ -106,9 +107,9 @@ static void *next(const char *name)
 		static type(*real) parameters;                                                               \
 		if (!real)                                                                                   \
 			*(void **)&real = next(#name);                                                       \
-		pass(STEP_BEFORE);                                                                           \
+		pass(STEP_BEFORE, false);                                                                    \
 		type result = real arguments;                                                                \
-		pass(STEP_AFTER);                                                                            \
+		pass(STEP_AFTER, false);                                                                     \
 		return result;                                                                               \
 	}
 
@@ -119,12 +120,12 @@ EXPORTED ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
 
 	if (!real)
 		*(void **)&real = next("pwrite");
-	if (pass(STEP_BEFORE)) {
+	if (pass(STEP_BEFORE, true)) {
 		errno = EIO;
 		return -1;
 	}
 	ssize_t result = real(fd, bytes, n, offset);
-	pass(STEP_AFTER);
+	pass(STEP_AFTER, false);
 	return result;
 }
 

@@ -27,7 +27,7 @@ enum step_action {
 	STEP_GO_ON,
 	STEP_HOLD, /* until `release` is as large as `held` */
 	STEP_KILL,
-	STEP_FAIL, /* a write to the journal, before it; no other step does */
+	STEP_FAIL, /* a write to the journal, before it: of the others none does, or counts */
 };
 
 /* All are 32-bit words, in this order: the test's side is not written in C. */
