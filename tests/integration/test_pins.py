@@ -10,6 +10,7 @@ import protocol
 import xenvram_pb2 as pb
 from harness import SimTest, kill
 from sim_view import View
+from unwritten import MAX_STEPS, Unwritten
 from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
@@ -29,6 +30,25 @@ class PinTest(SimTest):
 
     def listed(self):
         return [(p.first_gfn, p.nr_pages, p.cache_attr, p.settled) for p in self.asker.pins(1)]
+
+    def restart(self):
+        self.daemon.kill()
+        self.daemon.start()
+        self.asker = self.client()
+
+    def journal_path(self):
+        return os.path.join(self.daemon.directory, "journal")
+
+    def journal_states(self):
+        with open(self.journal_path(), "rb") as file:
+            file.seek(MAX_REGIONS * SLOT_BYTES)
+            data = file.read()
+        slots = [data[i : i + SLOT_BYTES] for i in range(0, len(data), SLOT_BYTES)]
+        return {
+            i: struct.unpack_from("<I", slot, STATE_OFFSET)[0]
+            for i, slot in enumerate(slots)
+            if slot.startswith(PIN_MAGIC)
+        }
 
     def assert_pins(self, *expected):
         """(first, number, ours, the hypervisor's) of each"""
@@ -158,11 +178,6 @@ class Trouble(PinTest):
         self.asker.unpin(1, GFN, N)
         self.assert_pins()
 
-    def restart(self):
-        self.daemon.kill()
-        self.daemon.start()
-        self.asker = self.client()
-
     def test_pins_outlive_every_role(self):
         self.asker.pin(1, GFN, N, pb.WC)
         self.asker.pin(1, GFN + N, N, pb.WB)
@@ -195,20 +210,6 @@ class Trouble(PinTest):
                 self.host.fault("pin", 1, 1, "kill", when)
                 self.asker.unpin(1, GFN, N)
                 self.assert_pins(*others)
-
-    def journal_path(self):
-        return os.path.join(self.daemon.directory, "journal")
-
-    def journal_states(self):
-        with open(self.journal_path(), "rb") as file:
-            file.seek(MAX_REGIONS * SLOT_BYTES)
-            data = file.read()
-        slots = [data[i : i + SLOT_BYTES] for i in range(0, len(data), SLOT_BYTES)]
-        return {
-            i: struct.unpack_from("<I", slot, STATE_OFFSET)[0]
-            for i, slot in enumerate(slots)
-            if slot.startswith(PIN_MAGIC)
-        }
 
     def test_a_pin_that_could_not_be_taken_away_is_not_forgotten(self):
         """No worker can be had to unpin; then another type is asked for, and refused."""
@@ -304,6 +305,178 @@ class Trouble(PinTest):
         wait_for(lambda: not self.asker.pins(1), "the pins are gone")
         self.assert_pins()
         self.assertEqual(self.journal_states(), {})
+
+
+class Unanswered(PinTest):
+    """A worker dies after the hypervisor did what it was asked, and the next one is refused."""
+
+    def lose(self, call, *arguments):
+        # Of two faults that strike, the one that was armed last does.
+        self.host.fault("pin", 1, 2, "fail", "EPERM")
+        self.host.fault("pin", 1, 1, "kill", "after")
+        message = self.refused(pb.STUCK, errno.EBUSY, call, 1, GFN, N, *arguments)
+        self.assertIn("is not certain", message)
+        self.assertIn(os.strerror(errno.EPERM), message)
+        self.host.clear_faults()
+        return message
+
+    def assert_unsettled(self, ours, *at_host):
+        self.assertEqual(self.listed(), [(GFN, N, ours, False)])
+        self.assertEqual(self.domain.pins(), [(GFN, GFN + N - 1, x) for x in at_host])
+
+    def lost_pin(self):
+        self.lose(self.asker.pin, pb.WC)
+        self.assert_unsettled(pb.WC, WC)
+        self.assertEqual(self.journal_states(), {0: SETTING})
+
+    def lost_type(self):
+        self.asker.pin(1, GFN, N, pb.WC)
+        self.lose(self.asker.pin, pb.UC)
+        self.assert_unsettled(pb.UC, UC)
+        self.assertEqual(self.journal_states(), {0: SETTING})
+
+    def lost_unpin(self):
+        self.asker.pin(1, GFN, N, pb.WC)
+        self.lose(self.asker.unpin)
+        self.assert_unsettled(pb.WC)
+        self.assertEqual(self.journal_states(), {0: DELETING})
+
+    def test_it_can_be_taken_away(self):
+        for lost in (self.lost_pin, self.lost_type, self.lost_unpin):
+            with self.subTest(lost=lost.__name__):
+                lost()
+                self.asker.unpin(1, GFN, N)
+                self.assert_pins()
+                self.assertEqual(self.journal_states(), {})
+
+    def test_it_can_be_set_again(self):
+        for lost in (self.lost_pin, self.lost_type):
+            with self.subTest(lost=lost.__name__):
+                lost()
+                self.asker.pin(1, GFN, N, pb.WT)
+                self.assert_pins((GFN, N, pb.WT, WT))
+                self.asker.unpin(1, GFN, N)
+
+    def test_another_refusal_does_not_settle_it(self):
+        self.lost_pin()
+        self.host.fault("pin", 1, 1, "fail", "EINVAL")
+        message = self.refused(pb.STUCK, errno.EBUSY, self.asker.unpin, 1, GFN, N)
+        self.assertIn(os.strerror(errno.EINVAL), message)
+        self.assert_unsettled(pb.WC, WC)
+
+    def test_the_next_worker_is_asked_again(self):
+        for lost, settled in (
+            (self.lost_pin, ((GFN, N, pb.WC, WC),)),
+            (self.lost_type, ((GFN, N, pb.UC, UC),)),
+            (self.lost_unpin, ()),
+        ):
+            with self.subTest(lost=lost.__name__):
+                lost()
+                kill(self.daemon.await_worker(1))
+                wait_for(lambda: all(p.settled for p in self.asker.pins(1)), "it is settled")
+                self.assert_pins(*settled)
+                if settled:
+                    self.asker.unpin(1, GFN, N)
+
+    def test_the_next_broker_is_refused(self):
+        """Nobody waits for it any more: the trail says the same."""
+        self.asker.pin(1, GFN, N, pb.WC)
+        for state in (SETTING, DELETING):
+            with self.subTest(state=state):
+                self.daemon.kill()
+                with open(self.journal_path(), "r+b") as file:
+                    file.seek(MAX_REGIONS * SLOT_BYTES + STATE_OFFSET)
+                    file.write(struct.pack("<I", state))
+                at = len(self.daemon.log())
+                self.host.fault("pin", 1, 1, "fail", "EPERM")
+                self.daemon.start()
+                self.asker = self.client()
+                wait_for(lambda: "operation=Finish" in self.daemon.log()[at:], "the trail has its end")
+                lines = [line for line in self.daemon.log()[at:].splitlines() if "operation=Finish" in line]
+                self.assertEqual(len(lines), 1)
+                self.assertIn("status=STUCK", lines[0])
+                self.assert_unsettled(pb.WC, WC)
+                self.assertEqual(self.journal_states(), {0: state})
+
+    def test_the_domain_takes_it_along(self):
+        self.lost_pin()
+        self.domain.destroy()
+        wait_for(lambda: not self.asker.pins(1), "it is forgotten")
+        self.assertEqual(self.journal_states(), {})
+
+
+class UnwrittenPins(Unwritten, PinTest):
+    """Each write to the journal fails: what was said, what is so, and what the next broker does agree."""
+
+    def setUp(self):
+        super().setUp()
+        self.use_steps()
+        self.asker = self.client()
+
+    def outcome(self, call, *arguments):
+        try:
+            call(1, GFN, N, *arguments)
+        except protocol.Failed as failed:
+            return failed.status
+        return pb.OK
+
+    def sweep(self, prepare, call, before, after):
+        """before, after: the pins if it was not done, and if it was"""
+        seen = []
+        for nth in range(1, MAX_STEPS):
+            self.asker = self.client()
+            prepare()
+            self.fail_step(nth)
+            status = self.outcome(*call())
+            self.steps.disarm()
+            seen.append(status)
+            with self.subTest(nth=nth, status=pb.Status.Name(status)):
+                if status == pb.STUCK:
+                    self.assertFalse(self.asker.pins(1)[0].settled)
+                    self.assertEqual(self.outcome(self.asker.unpin), pb.OK)
+                    self.assert_pins()
+                    self.assertEqual(self.journal_states(), {})
+                    continue
+                expected = after if status == pb.OK else before
+                self.assert_pins(*expected)
+                pid = self.daemon.broker_pid()
+                kill(pid)
+                wait_for(lambda: self.daemon.role_pids("broker") not in ([], [pid]), "there is another one")
+                self.asker = self.client()
+                wait_for(lambda: all(p.settled for p in self.asker.pins(1)), "it is settled")
+                self.assert_pins(*expected)
+                for pin in expected:
+                    self.asker.unpin(1, *pin[:2])
+                self.fresh_daemon()
+        return set(seen)
+
+    def test_set(self):
+        seen = self.sweep(lambda: None, lambda: (self.asker.pin, pb.WC), (), ((GFN, N, pb.WC, WC),))
+        self.assertEqual(seen, {pb.OK, pb.INTERNAL})
+
+    def test_unpin(self):
+        seen = self.sweep(
+            lambda: self.asker.pin(1, GFN, N, pb.WC), lambda: (self.asker.unpin,), ((GFN, N, pb.WC, WC),), ()
+        )
+        self.assertEqual(seen, {pb.OK, pb.INTERNAL, pb.STUCK})
+
+    def test_no_later_pin_is_taken_away(self):
+        """Slot 1 holds what could not be erased, while slot 0 is free for the same pin."""
+        for nth in range(1, MAX_STEPS):
+            with self.subTest(nth=nth):
+                self.asker.pin(1, GFN + N, N, pb.WC)
+                self.asker.pin(1, GFN, N, pb.WC)
+                self.asker.unpin(1, GFN + N, N)
+                self.fail_step(nth)
+                status = self.outcome(self.asker.unpin)
+                self.steps.disarm()
+                if status == pb.STUCK:
+                    self.asker.unpin(1, GFN, N)
+                self.asker.pin(1, GFN, N, pb.UC)
+                self.restart()
+                wait_for(lambda: all(p.settled for p in self.asker.pins(1)), "it is settled")
+                self.assert_pins((GFN, N, pb.UC, UC))
+                self.asker.unpin(1, GFN, N)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ import re
 import struct
 import unittest
 
+import protocol
 import xenvram_pb2 as pb
 from harness import SimTest, kill
+from unwritten import MAX_STEPS, Unwritten
 from waiting import wait_for
 
 SOURCE, HOLE, NR_PAGES = 0x400, 0xE0000, 600  # three chunks, the last one short
@@ -328,6 +330,41 @@ class Trouble(MoveTest):
         with open(path, "rb") as file:
             file.seek(offset)
             self.assertEqual(file.read(SLOT_BYTES), future)
+
+
+class UnwrittenMoves(Unwritten, MoveTest):
+    def setUp(self):
+        super().setUp()
+        self.use_steps()
+        self.asker = self.client()
+
+    def test_what_was_said_is_what_the_next_broker_leaves(self):
+        """Each write to the journal fails, the one that forgets the move among them."""
+        seen = set()
+        for nth in range(1, MAX_STEPS):
+            with self.subTest(nth=nth):
+                self.asker = self.client()
+                at = len(self.daemon.log())
+                self.fail_step(nth)
+                try:
+                    self.move()
+                    status = pb.OK
+                except protocol.Failed as failed:
+                    status = failed.status
+                self.steps.disarm()
+                seen.add(status)
+                expected = self.moved(range(NR_PAGES)) if status == pb.OK else self.before
+                self.assert_contents(expected, self.domain)
+                lines = [x for x in self.daemon.log()[at:].splitlines() if "operation=MoveRam" in x]
+                self.assertIn(f"status={pb.Status.Name(status)}", lines[-1])
+                kill(self.daemon.broker_pid())
+                self.fresh_daemon()
+                self.asker = self.client()
+                wait_for(lambda: not self.journal(), "nothing is left to do")
+                self.assert_contents(expected, self.domain)
+                if status == pb.OK:
+                    self.move(HOLE, SOURCE)
+        self.assertEqual(seen, {pb.OK, pb.INTERNAL})
 
 
 if __name__ == "__main__":

@@ -454,6 +454,26 @@ static void test_refusals_and_ends(void **state)
 	assert_int_equal(move->n_stuck, CHUNK_PAGES);
 }
 
+/* All of it has moved, and that cannot be written: it goes back, for the reason that is given. */
+static void test_an_end_that_cannot_be_written(void **state)
+{
+	(void)state;
+	struct move *move = add(7, 0x100, 0x10000, PAGES);
+
+	reset_guest();
+	run_to_end(move);
+	assert_false(move->failed);
+	failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, EIO, "cannot be written");
+	move_unended(move, &failure);
+	assert_true(move->failed);
+	assert_true(move_is_journaled(move));
+	run_to_end(move);
+	assert_all_at_source();
+	assert_int_equal(guest.n_back, 3);
+	assert_int_equal(move->failure.status, XENVRAM__V1__STATUS__INTERNAL);
+	assert_string_equal(move->failure.text, "cannot be written");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -471,6 +491,7 @@ int main(void)
 		TEST(test_workers_die),
 		TEST(test_a_broker_dies),
 		TEST(test_refusals_and_ends),
+		TEST(test_an_end_that_cannot_be_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
