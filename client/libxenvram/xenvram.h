@@ -437,7 +437,8 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
  *   ESRCH   no such domain
  *   ENXIO   a page of the source is not populated
  *   EEXIST  a page of the destination is, and XENVRAM_MOVE_FORCE is not given
- *   EBUSY   a range overlaps a region, or another move under way; or pages are left at the destination
+ *   EBUSY   a range overlaps a region, or another move under way, or a failed one that cannot be erased from the
+ *           journal; or pages are left at the destination
  *   EDQUOT  too many moves of the domain or the host are under way
  *   EPERM   XENVRAM_MOVE_FORCE, from a connection that acts for one domain alone
  */
@@ -475,12 +476,13 @@ int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn
  * of memory type then has no effect there. A region's vram has a pin of its own, and cannot be pinned so.
  * Pins cannot overlap; the same range again gets the new type. A pin belongs to no connection: it lives until
  * xenvram_unpin_cacheattr(), or until its domain ends, also over restarts of the service. When the call
- * fails, the pins are what they were.
+ * fails, the pins are what they were, unless the reason says that this is not certain.
  *   EINVAL  the range is empty, or ends above gfn 2^36; or a domain of a kind that has no device model (PV)
  *   ESRCH   no such domain
  *   EBUSY   it overlaps a region's vram, or a pin with other bounds, which the reason names; or that pin is
  *           being changed; or it overlaps a pin that was not set through this service; or a worker died that was
- *           asked, and the next one is refused, so that nobody knows what is pinned: set it again, or take it away
+ *           asked, and the next one is refused, or the journal cannot be written, so that nobody knows what is
+ *           pinned: set it again, or take it away
  *   EDQUOT  the domain has 64 pins, those of its regions among them; or another limit, which the reason names
  *   EPERM   the configuration lets no vram be there; or the hypervisor (4.21 and later) refuses this type for a
  *           domain without devices of its own
@@ -492,7 +494,8 @@ int xenvram_pin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_g
  * Takes away the pin that has exactly these bounds.
  *   EINVAL  the range is empty, or ends above gfn 2^36
  *   ENOENT  no pin has these bounds; the reason names the one, or the region, that overlaps them
- *   EBUSY   the pin is being changed; or a worker died that was asked, and the next one is refused: ask again
+ *   EBUSY   the pin is being changed; or a worker died that was asked, and the next one is refused, or
+ *           the journal cannot be written: ask again, since until then it cannot be set either
  */
 int xenvram_unpin_cacheattr(struct xenvram *conn, uint32_t domid, uint64_t first_gfn, uint64_t nr_pages);
 

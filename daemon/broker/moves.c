@@ -58,7 +58,7 @@ static int check_regions(const struct region_table *regions, uint32_t domid, str
 	return 0;
 }
 
-/* Moves that are under way. */
+/* Moves that are under way, and those that a later reader of the journal would take for such. */
 static int check_moves(
 	const struct moves *moves, uint32_t domid, struct named_extent range, struct failure *failure)
 {
@@ -71,11 +71,12 @@ static int check_moves(
 		if (overlap((struct extent){record->source, record->nr_pages}, range.gfns) ||
 			overlap((struct extent){record->destination, record->nr_pages}, range.gfns))
 			return failure_set(failure, CONFLICT, EBUSY,
-				"domain %u: %s 0x%" PRIx64 " + %" PRIu64
-				" pages overlaps what is being moved, %" PRIu64 " pages from 0x%" PRIx64
-				" to 0x%" PRIx64 "; ask again",
-				domid, range.name, range.gfns.first, range.gfns.nr_pages, record->nr_pages,
-				record->source, record->destination);
+				"domain %u: %s 0x%" PRIx64 " + %" PRIu64 " pages overlaps what %s, %" PRIu64
+				" pages from 0x%" PRIx64 " to 0x%" PRIx64 "; ask again",
+				domid, range.name, range.gfns.first, range.gfns.nr_pages,
+				move->over ? "was being moved, and cannot be erased from the journal"
+					   : "is being moved",
+				record->nr_pages, record->source, record->destination);
 	}
 	return 0;
 }

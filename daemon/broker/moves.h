@@ -39,6 +39,7 @@ struct move {
 	uint64_t id;       /* for the worker */
 	bool journaled;    /* the slot is written */
 	bool at_work;      /* a step of it is with the worker */
+	bool over;         /* it has ended, and the journal cannot be made to forget it yet */
 	struct asker asker;
 
 	enum move_stage stage;

@@ -8,12 +8,11 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/move_journal.h"
+#include "daemon/broker/move_message.h"
 #include "daemon/broker/policy.h"
 #include "daemon/broker/regions.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
-
-typedef Xenvram__Internal__Command Command;
 
 /* ---- the end of a move ---- */
 
@@ -29,9 +28,37 @@ static int erase(struct broker *broker, struct move *move, struct failure *failu
 	return -1;
 }
 
-static void finish(struct broker *broker, struct move *move)
+static void drop(struct broker *broker, struct move *move)
 {
 	struct domain *domain = move->domain;
+	moves_remove(&broker->moves, move);
+	domain_release(domain);
+}
+
+/* The last of it, once its asker is told. */
+static void forget(struct broker *broker, struct move *move)
+{
+	struct failure unwritten;
+
+	/* As long as the journal has it, the next broker takes back what is at its gfns by then. */
+	move->over = erase(broker, move, &unwritten) < 0;
+	/* With its domain gone, whose UUID nobody has again, it says nothing to anybody. */
+	if (!move->over || move->failure.status == XENVRAM__V1__STATUS__NO_DOMAIN)
+		drop(broker, move);
+}
+
+static void forget_what_is_over(struct broker *broker)
+{
+	struct move *move, *next;
+
+	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
+		if (move->over)
+			forget(broker, move);
+	}
+}
+
+static void finish(struct broker *broker, struct move *move)
+{
 	struct asker asker = move->asker;
 	struct failure unwritten, text = move->failure, *failure = move->failed ? &text : NULL;
 	Xenvram__V1__Reply reply = asker_outcome(failure);
@@ -43,14 +70,17 @@ static void finish(struct broker *broker, struct move *move)
 			move->record.nr_pages, move->record.source, move->record.destination);
 	else
 		audit_record(broker, &asker, &reply);
-	/* What has failed is back already, and nothing is left for the next broker to take back. */
-	if (erase(broker, move, &unwritten) < 0 && !failure) {
+	if (failure) {
+		/* It is back already. */
+		move->asker = (struct asker){0};
+		forget(broker, move);
+	} else if (erase(broker, move, &unwritten) == 0) {
+		drop(broker, move);
+	} else {
 		move_unended(move, &unwritten);
 		advance(broker, move);
 		return;
 	}
-	moves_remove(&broker->moves, move);
-	domain_release(domain);
 	asker_reply(broker, &asker, &reply, NULL, 0);
 }
 
@@ -58,104 +88,21 @@ static void end(struct broker *broker, struct move *move, const struct failure *
 {
 	move->failed = true;
 	move->failure = *failure;
-	finish(broker, move);
+	if (move->over)
+		forget(broker, move);
+	else
+		finish(broker, move);
 }
 
 /* ---- steps ---- */
 
-static void send_check(struct move *move)
-{
-	const struct move_record *record = &move->record;
-	Xenvram__Internal__Range ranges[2];
-	Xenvram__Internal__Expectation expected[2], *pointers[2] = {&expected[0], &expected[1]};
-	Xenvram__Internal__Check check = XENVRAM__INTERNAL__CHECK__INIT;
-	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-
-	for (unsigned int i = 0; i < 2; i++) {
-		xenvram__internal__range__init(&ranges[i]);
-		ranges[i].first_gfn = i == 0 ? record->source : record->destination;
-		ranges[i].nr_pages = record->nr_pages;
-		xenvram__internal__expectation__init(&expected[i]);
-		expected[i].name = (char *)(i == 0 ? "source" : "destination");
-		expected[i].range = &ranges[i];
-		expected[i].populated = i == 0;
-	}
-	/* By force, whatever is at the destination is dropped. */
-	check.n_expected = record->force ? 1 : 2;
-	check.expected = pointers;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_CHECK;
-	command.check = &check;
-	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
-}
-
-static void send_stop_tracking(struct move *move)
-{
-	Xenvram__Internal__Arrange arrange = XENVRAM__INTERNAL__ARRANGE__INIT;
-	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-	arrange.tracking = XENVRAM__INTERNAL__TRACKING__STOPS;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_ARRANGE;
-	command.arrange = &arrange;
-	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
-}
-
-static void send_shift(struct move *move)
-{
-	const struct move_record *record = &move->record;
-	struct extent chunk = move_chunk(move);
-	bool goes_back = move->stage == MOVE_BACK;
-	uint64_t source = record->source + chunk.first, destination = record->destination + chunk.first;
-	Xenvram__Internal__Shift shift = XENVRAM__INTERNAL__SHIFT__INIT;
-	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-
-	shift.n_from_gfn = 1;
-	shift.from_gfn = goes_back ? &destination : &source;
-	shift.to_gfn = goes_back ? source : destination;
-	shift.nr_pages = chunk.nr_pages;
-	shift.thorough = goes_back;
-	/* Every source was populated: what still is there never left. */
-	shift.home_wins = goes_back;
-	shift.force = !goes_back && record->force;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT;
-	command.shift = &shift;
-	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
-}
-
-static void send_map(struct move *move)
-{
-	Xenvram__V1__Run run = XENVRAM__V1__RUN__INIT, *pointer = &run;
-	Xenvram__Internal__Map map = XENVRAM__INTERNAL__MAP__INIT;
-	Command command = XENVRAM__INTERNAL__COMMAND__INIT;
-
-	run.nr_pages = move->record.nr_pages;
-	map.n_runs = 1;
-	map.runs = &pointer;
-	map.vram_gfn = move->record.destination;
-	map.has_backing = true;
-	map.backing_gfn = move->record.source;
-	command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_MAP;
-	command.map = &map;
-	domain_command_of(move->domain, COMMAND_MOVE, move->id, &command);
-}
-
 static void send_step(struct move *move)
 {
+	struct move_message message;
+
+	move_message_fill(&message, move);
 	move->at_work = true;
-	switch (move->stage) {
-	case MOVE_CHECK:
-		send_check(move);
-		break;
-	case MOVE_SHIFT:
-	case MOVE_BACK:
-		send_shift(move);
-		break;
-	case MOVE_MAP:
-		send_map(move);
-		break;
-	case MOVE_LOOSEN:
-	case MOVE_SETTLE:
-	default:
-		send_stop_tracking(move);
-	}
+	domain_command_of(move->domain, COMMAND_MOVE, move->id, &message.command);
 }
 
 static int write_journal(struct broker *broker, struct move *move, struct failure *failure)
@@ -174,6 +121,10 @@ static void advance(struct broker *broker, struct move *move)
 {
 	struct failure unwritten;
 
+	if (move->over) {
+		forget(broker, move);
+		return;
+	}
 	if (move->stage != MOVE_END && (!move->domain->worker || move->at_work))
 		return;
 	if (move->stage != MOVE_END) {
@@ -267,6 +218,7 @@ void raw_moves_begin(struct broker *broker, struct connection *connection, const
 	const struct region *region = moves_find_region(&broker->regions, &record);
 	struct failure failure;
 
+	forget_what_is_over(broker);
 	/* Of a connection that is bound: it is for that domain, and no later one with its domid. */
 	strcpy(record.uuid, connection_binding(connection)->uuid);
 	if ((record.force && admit_force(&broker->settings, connection, &failure) < 0) ||
@@ -289,6 +241,13 @@ void raw_moves_begin(struct broker *broker, struct connection *connection, const
 	move->asker = *asker;
 	domain_want_worker(move->domain);
 	advance(broker, move);
+}
+
+int raw_moves_admit_region(
+	struct broker *broker, const struct region_record *record, uint64_t vram_gfn, struct failure *failure)
+{
+	forget_what_is_over(broker);
+	return moves_admit_region(&broker->moves, record, vram_gfn, failure);
 }
 
 /* ---- what happens to them ---- */

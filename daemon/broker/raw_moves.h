@@ -9,6 +9,13 @@
 void raw_moves_begin(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Xenvram__V1__MoveRam *request);
 
+/*
+ * May the region, with its vram there, be where no page is on its way, by the journal either? 0, or -1 with
+ * CONFLICT.
+ */
+int raw_moves_admit_region(struct broker *broker, const struct region_record *record, uint64_t vram_gfn,
+	struct failure *failure);
+
 /* A move that the journal has: it goes back. */
 void raw_moves_inherit(struct broker *broker, const struct move_record *record, unsigned int slot);
 /* The domain's worker is there. */

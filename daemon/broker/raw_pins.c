@@ -108,10 +108,13 @@ static void call_off(struct broker *broker, struct pin *pin)
 static void set_stuck(const struct pin *pin, struct failure *failure)
 {
 	struct failure cause = *failure;
+	/* pins_admit(): what is being taken away cannot be set. */
+	const char *remedy =
+		pin->record.state == PIN_DELETING ? "take it away again" : "set it again, or take it away";
 	failure_set(failure, XENVRAM__V1__STATUS__STUCK, EBUSY,
 		"%.160s; what gfn 0x%" PRIx64 " + %" PRIu64
-		" pages is pinned as, if it is, is not certain: set it again, or take it away",
-		cause.text, pin->record.gfns.first, pin->record.gfns.nr_pages);
+		" pages is pinned as, if it is, is not certain: %s",
+		cause.text, pin->record.gfns.first, pin->record.gfns.nr_pages, remedy);
 }
 
 static void send_command(struct pin *pin)

@@ -105,7 +105,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	task_begin_creation(&task, &record);
 	if (region_table_admit(&broker->regions, &record, &failure) < 0 ||
 		pins_admit_region(&broker->pins, &record, record.vram_gfn, &failure) < 0 ||
-		moves_admit_region(&broker->moves, &record, record.vram_gfn, &failure) < 0) {
+		raw_moves_admit_region(broker, &record, record.vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}
@@ -211,7 +211,7 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 			region_table_admit_move(
 				&broker->regions, &region->record, request->vram_gfn, &failure) < 0) ||
 		pins_admit_region(&broker->pins, &region->record, request->vram_gfn, &failure) < 0 ||
-		moves_admit_region(&broker->moves, &region->record, request->vram_gfn, &failure) < 0) {
+		raw_moves_admit_region(broker, &region->record, request->vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}

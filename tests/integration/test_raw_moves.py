@@ -10,7 +10,7 @@ import unittest
 import protocol
 import xenvram_pb2 as pb
 from harness import SimTest, kill
-from unwritten import MAX_STEPS, Unwritten
+from unwritten import Unwritten
 from waiting import wait_for
 
 SOURCE, HOLE, NR_PAGES = 0x400, 0xE0000, 600  # three chunks, the last one short
@@ -341,17 +341,17 @@ class UnwrittenMoves(Unwritten, MoveTest):
     def test_what_was_said_is_what_the_next_broker_leaves(self):
         """Each write to the journal fails, the one that forgets the move among them."""
         seen = set()
-        for nth in range(1, MAX_STEPS):
+        for nth in self.each_write():
             with self.subTest(nth=nth):
                 self.asker = self.client()
                 at = len(self.daemon.log())
-                self.fail_step(nth)
+                self.fail_write(nth)
                 try:
                     self.move()
                     status = pb.OK
                 except protocol.Failed as failed:
                     status = failed.status
-                self.steps.disarm()
+                self.fail_no_more()
                 seen.add(status)
                 expected = self.moved(range(NR_PAGES)) if status == pb.OK else self.before
                 self.assert_contents(expected, self.domain)
@@ -365,6 +365,63 @@ class UnwrittenMoves(Unwritten, MoveTest):
                 if status == pb.OK:
                     self.move(HOLE, SOURCE)
         self.assertEqual(seen, {pb.OK, pb.INTERNAL})
+
+    def failed_move(self, nth):
+        """The hypervisor refuses a page of the second chunk, and the nth write to the journal fails, too."""
+        self.host.fault("relocate", 1, 2, "fail", "ENOMEM", 10)
+        self.fail_write(nth)
+        with self.assertRaises(protocol.Failed) as failed:
+            self.move()
+        self.fail_no_more()
+        self.host.clear_faults()
+        self.assertIn(failed.exception.status, (pb.HYPERVISOR, pb.INTERNAL))
+        self.assert_contents(self.before, self.domain)
+        return len(self.journal())
+
+    def test_a_failed_move_that_stays_in_the_journal_takes_nothing_back_later(self):
+        """A region is made where it went, from where it came; then the broker dies."""
+        left = set()
+        for nth in self.each_write():
+            with self.subTest(nth=nth):
+                left.add(self.failed_move(nth))
+                cookie = self.asker.create(1, HOLE, SOURCE, NR_PAGES).cookie
+                there = self.domain.contents()
+                self.restart_broker()
+                (region,) = self.asker.regions()
+                self.assertEqual((region.cookie, region.state), (cookie, pb.ACTIVE))
+                self.asker.snapshot(cookie)
+                self.assertEqual(self.journal(), [])
+                self.assert_contents(there, self.domain)
+                self.asker.destroy(cookie)
+        self.assertEqual(left, {0, 1}, "moves left in the journal")
+
+    def test_as_long_as_it_is_in_the_journal_it_is_in_the_way(self):
+        nth = next(nth for nth in self.each_write() if self.failed_move(nth))
+        cookie = self.asker.create(1, VRAM, BACKING, REGION_PAGES).cookie
+        self.assertEqual(self.journal(), [], f"what write {nth} left")
+        self.before = self.domain.contents()
+        self.failed_move(nth)
+        for call in (
+            lambda: self.asker.create(1, HOLE, SOURCE, NR_PAGES),
+            lambda: self.asker.move(cookie, HOLE + NR_PAGES - 1),
+            self.move,
+        ):
+            # The first write of each is to erase it.
+            self.fail_write(1)
+            message = self.refused(pb.CONFLICT, errno.EBUSY, call)
+            self.fail_no_more()
+            self.assertIn("cannot be erased from the journal", message)
+            self.assertEqual(len(self.journal()), 1)
+        self.move()
+        self.assert_contents(self.moved(range(NR_PAGES)), self.domain)
+        self.assertEqual(self.journal(), [])
+
+    def test_it_goes_with_its_domain(self):
+        next(nth for nth in self.each_write() if self.failed_move(nth))
+        self.domain.destroy()
+        self.daemon.await_no_worker(1)
+        wait_for(lambda: not self.journal(), "it is erased")
+        self.assertEqual(self.asker.domains(), [])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A daemon whose broker fails to write to the journal when a test says so."""
 
+import itertools
 import os
 import sys
 
+from harness import kill
+from waiting import wait_for
+
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../faults"))
 from stage import Steps
-
-MAX_STEPS = 40  # more than any request here takes
 
 
 class Unwritten:
@@ -24,6 +26,25 @@ class Unwritten:
         )
         self.fresh_daemon()
 
-    def fail_step(self, nth):
-        """The broker's nth step from now on fails, if it is a write to the journal."""
+    def fail_write(self, nth):
+        """The broker's nth write to the journal from now on fails."""
         self.steps.arm("broker", "before", nth, Steps.FAIL)
+
+    def fail_no_more(self):
+        """What has not failed by now does not."""
+        self.struck = self.steps.was_struck()
+        self.steps.disarm()
+
+    def each_write(self):
+        """1, 2 and so on, until there are not so many writes."""
+        for nth in itertools.count(1):
+            self.struck = False
+            yield nth
+            if not self.struck:
+                return
+
+    def restart_broker(self):
+        pid = self.daemon.broker_pid()
+        kill(pid)
+        wait_for(lambda: self.daemon.role_pids("broker") not in ([], [pid]), "there is another broker")
+        self.asker = self.client()

@@ -111,6 +111,14 @@ static void test_moves_are_in_the_way(void **state)
 		"backing 0x10f");
 }
 
+static void test_moves_that_the_journal_still_has(void **state)
+{
+	(void)state;
+	add(7, 0x100, 0x1000, 16)->over = true;
+	assert_refused(admit(7, 0x10f, 0x5000, 1), CONFLICT, EBUSY, "cannot be erased from the journal");
+	assert_int_equal(admit(7, 0x110, 0x1010, 8), 0);
+}
+
 static void test_limits(void **state)
 {
 	(void)state;
@@ -480,6 +488,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_regions_are_in_the_way),
 		TEST(test_moves_are_in_the_way),
+		TEST(test_moves_that_the_journal_still_has),
 		TEST(test_limits),
 		TEST(test_a_region_by_its_backing),
 		TEST(test_table),
