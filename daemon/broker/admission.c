@@ -179,7 +179,7 @@ void admission_bind(
 	struct failure failure;
 
 	if (binding->state == BINDING_BOUND) {
-		/* To this very domain, or the request would have been refused. */
+		/* To this domid, or the request would have been refused. */
 		Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
 		asker_reply(broker, asker, &reply, NULL, 0);
 		return;

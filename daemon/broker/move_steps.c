@@ -27,7 +27,14 @@ static void end(struct move *move, const struct failure *failure)
 /* Everything below `end` may have moved. */
 static void go_back(struct move *move, uint64_t end, const struct failure *failure)
 {
-	fail(move, failure);
+	struct failure forced = *failure;
+
+	/* The one change that cannot be undone. */
+	if (move->record.force && end > 0)
+		failure_set(&forced, failure->status, failure->os_error,
+			"%.200s; what was at the first %" PRIu64 " pages of the destination may be dropped",
+			failure->text, end);
+	fail(move, &forced);
 	move->stage = end > 0 ? MOVE_BACK : MOVE_SETTLE;
 	move->frontier = end;
 }
