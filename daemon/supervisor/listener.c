@@ -71,32 +71,28 @@ static int ask_for_senders(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 }
 
-/* As soon as there is a socket of its name it can be connected to: it gets it when it listens. */
 static int make_socket(struct listener *listener, const char *directory)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char path[sizeof(address.sun_path)];
-	int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/xenvram.sock.new", directory);
+	int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/xenvram.sock", directory);
 	if (n >= (int)sizeof(address.sun_path)) {
 		errno = ENAMETOOLONG;
 		return fail("cannot listen in", directory);
 	}
-	snprintf(path, sizeof(path), "%s/xenvram.sock", directory);
 	/* Ours by the lock: whatever is there is a leftover. */
 	if (unlink(address.sun_path) < 0 && errno != ENOENT)
 		return fail("cannot remove the old socket", address.sun_path);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail("cannot make the socket", path);
+		return fail("cannot make the socket", address.sun_path);
 	listener->fds[listener->n_fds++] = fd;
 
 	mode_t old_mask = umask(0111);
 	int bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(old_mask);
-	if (bound < 0 || ask_for_senders(fd) < 0 || listen(fd, SOMAXCONN) < 0 ||
-		rename(address.sun_path, path) < 0)
-		return fail("cannot listen on", path);
-	listener->made_path = strdup(path);
+	if (bound < 0 || ask_for_senders(fd) < 0 || listen(fd, SOMAXCONN) < 0)
+		return fail("cannot listen on", address.sun_path);
+	listener->made_path = strdup(address.sun_path);
 	return 0;
 }
 

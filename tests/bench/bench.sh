@@ -9,6 +9,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$1" && pwd)
 world=${2-sim}
 version=${3-4.17}
+# shellcheck source=tests/serve.sh
+. "$here/../serve.sh"
 
 run=$(mktemp -d)
 pids=()
@@ -29,23 +31,17 @@ figures=$run/figures
 
 # bench THEME HOST_OPTIONS ARGUMENT...: one benchmark with a host and a service of its own.
 bench() {
-  local theme=$1 host_options=$2 domid=5 users=()
+  local theme=$1 host_options=$2 domid=5
   shift 2
   rm -rf "$run/host" "$run/socket"
   # shellcheck disable=SC2086 # several words
   "$simxen" create-host "$SIMXEN_HOST" $host_options
   "$simxen" create "$domid" --ram-mib 200
-  [ "$(id -u)" != 0 ] || users=(--broker-user nobody --worker-user nobody)
   # Nothing may be held up for the sake of others here.
   printf '[tracking]\npoll-budget-percent = 400\n' >"$run/xenvramd.conf"
-  "$build/daemon/xenvramd" --config "$run/xenvramd.conf" --socket "$run/socket" "${users[@]}" 2>"$run/daemon.log" &
-  pids+=($!)
-  for _ in $(seq 600); do
-    [ ! -S "$run/socket/xenvram.sock" ] || break
-    sleep 0.05
-  done
+  serve "$run/socket" "$run/daemon.log" --config "$run/xenvramd.conf"
   echo "$theme..." >&2
-  if ! "$build/tests/bench/bench-$theme" --socket "$run/socket/xenvram.sock" --daemon "${pids[0]}" --domid "$domid" \
+  if ! "$build/tests/bench/bench-$theme" --socket "$run/socket/xenvram.sock" --daemon "$service" --domid "$domid" \
     "$@" >>"$figures"; then
     echo "bench: $theme failed; the daemon said:" >&2
     tail -n 20 "$run/daemon.log" >&2

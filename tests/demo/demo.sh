@@ -29,6 +29,9 @@ if [ "$world" != sim ]; then
   exit 2
 fi
 
+# shellcheck source=tests/serve.sh
+. "$here/../serve.sh"
+
 run=$(mktemp -d)
 pids=()
 clean_up() {
@@ -48,14 +51,7 @@ echo "Starting a simulated Xen host, a guest, and xenvramd."
 "$simxen" create "$domid"
 "$simxen" guest "$domid" &
 pids+=($!)
-users=()
-[ "$(id -u)" != 0 ] || users=(--broker-user nobody --worker-user nobody)
-"$build/daemon/xenvramd" --socket "$run/socket" "${users[@]}" 2>"$run/daemon.log" &
-pids+=($!)
-for _ in $(seq 600); do
-  [ ! -S "$run/socket/xenvram.sock" ] || break
-  sleep 0.05
-done
+serve "$run/socket" "$run/daemon.log"
 
 live=("$build/client/xenvramctl/xenvramctl" --socket "$run/socket/xenvram.sock" watch --seconds "$seconds")
 if "$build/tests/demo/xenvram-demo" "$domid" "$run/socket/xenvram.sock" "$seconds" "${live[@]}"; then

@@ -4,6 +4,8 @@
 set -euo pipefail
 
 build=$1 mode=$2 seed=$3 seconds=$4
+# shellcheck source=tests/serve.sh
+. "$(dirname "$0")/../serve.sh"
 work=$(mktemp -d)
 pids=()
 
@@ -18,20 +20,12 @@ trap clean_up EXIT
 export SIMXEN_HOST=$work/host LD_LIBRARY_PATH=$build/tests/simxen/lib:$build/client/libxenvram
 simxen=$build/tests/simxen/simxen
 socket=$work/run/xenvram.sock
-users=()
-[ "$(id -u)" != 0 ] || users=(--broker-user nobody --worker-user nobody)
 
 "$simxen" create-host "$SIMXEN_HOST" --mode "$mode"
 "$simxen" create 5
 "$simxen" guest 5 &
 pids+=($!)
-"$build/daemon/xenvramd" --socket "$work/run" "${users[@]}" 2>"$work/log" &
-service=$!
-pids+=("$service")
-for _ in $(seq 600); do
-	[ ! -S "$socket" ] || break
-	sleep 0.05
-done
+serve "$work/run" "$work/log"
 
 if ! "$build/tests/exactness/xenvram-exactness" 5 "$socket" "$service" "$seed" "$seconds" \
 	"$simxen fault track 5 1 kill after"; then

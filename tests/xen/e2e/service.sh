@@ -6,9 +6,10 @@ socket=/run/xenvram/xenvram.sock
 
 # start_service OPTION...: in the foreground of the developers, in the background of this script.
 start_service() {
+	: >/tmp/xenvramd.log # of an earlier one
 	xenvramd --socket /run/xenvram "$@" 2>/tmp/xenvramd.log &
 	service=$!
-	await "xenvramd listens" test -S $socket
+	await "xenvramd serves" grep -q ': serving$' /tmp/xenvramd.log
 }
 
 stop_service() {
