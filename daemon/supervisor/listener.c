@@ -54,7 +54,8 @@ static int open_directory(struct listener *listener, const char *directory)
 	listener->journal_fd = open_in(directory, "journal");
 	if (listener->lock_fd < 0 || listener->roles_lock_fd < 0 || listener->journal_fd < 0)
 		return -1;
-	if (lock(listener->lock_fd, 1) < 0)
+	/* Of one that was killed, a child on its way to exec may still have it. */
+	if (lock(listener->lock_fd, 20) < 0)
 		return fail("another xenvramd uses", directory);
 	if (lock(listener->roles_lock_fd, 30 * 20) < 0)
 		return fail("roles of an earlier xenvramd still work in", directory);

@@ -3,8 +3,8 @@
 """
 Lets everything go wrong that can, at every point at which it can: every hypercall of an operation fails in every way,
 every role is killed, and the domain dies, before and after every step; while one death is made good, there is another;
-the journal cannot be written; and what a killed worker leaves to the next is refused. After each, the pages of the simulated host are compared with what the service says of them, and the
-operation is undone or done again.
+the journal cannot be written; and what a killed worker leaves to the next is refused. After each, the pages of the
+simulated host are compared with what the service says of them, and the operation is undone or done again.
 
 faults.py BUILD [--sample N] [PATTERN]: every point, or every Nth, or those whose names match the shell pattern.
 """
@@ -22,8 +22,8 @@ import traceback
 
 HOSTS = (("4.17", "hap"), ("4.20", "hap"), ("4.20", "shadow"))
 
-
 MAX_SHARE_NOT_REACHED = 20  # one of so many
+MAX_LOG_SHOWN = 4000  # the end of it
 
 
 class Tally:
@@ -125,8 +125,7 @@ def main():
             print(f"{group}/{category}: {tally.n_points} points, {len(tally.violations)} violations", flush=True)
             for name, what, log, trace in tally.violations:
                 print(f"VIOLATION {name}: {what}\n  again: ./dev faults '{name}'", flush=True)
-                if options.pattern:
-                    print(log, trace, sep="\n")
+                print(log[-MAX_LOG_SHOWN:], trace, sep="\n")
             total.add(tally)
     # Steps that come by the clock may come at another time; more than a few means that nothing is tested. Of those that
     # were asked for by name it may be most, and they are named.

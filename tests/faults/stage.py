@@ -151,11 +151,13 @@ class Stage:
             ASAN_OPTIONS="verify_asan_link_order=0",
         )
         self.daemon.start()
+        self.log_begins = 0
         self.n_supervisors = 1
         self.await_service()
 
     def start_supervisor(self):
         """Where one was killed: another one in the same directory."""
+        self.log_begins = len(self.daemon.log())
         with open(self.daemon.log_path, "ab") as log:
             self.daemon.process = subprocess.Popen(
                 self.daemon.command,
@@ -182,7 +184,9 @@ class Stage:
             return True
 
         if self.client_of < self.n_supervisors:
-            wait_until(connected, "the supervisor serves")
+            # The broker of the one before may not have noticed yet that it is dead.
+            wait_until(lambda: ": serving\n" in self.daemon.log()[self.log_begins :], "the supervisor serves")
+            wait_until(connected, "the broker does")
             self.client_of = self.n_supervisors
 
     @property
