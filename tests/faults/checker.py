@@ -58,9 +58,13 @@ def check_map(stage, region, found):
         raise Violation("the map has other pages than the listing")
 
 
+def places_of(region):
+    return [region.vram_gfn, region.old_vram_gfn] if region.between else [region.vram_gfn]
+
+
 def place_of(region, page, found, frame):
     """Of a stuck region pages may be at any of its places."""
-    places = [region.vram_gfn, region.old_vram_gfn] if region.between else [region.vram_gfn]
+    places = places_of(region)
     if region.state != pb.ACTIVE:
         places = [place for place in places if found.get(place + page) == frame]
     return places[0] + page if places else home_of(region) + page
@@ -98,17 +102,35 @@ def pins_of(region):
 
 
 def is_in(pin, region):
-    places = [region.vram_gfn, region.old_vram_gfn] if region.between else [region.vram_gfn]
-    return any(place <= pin[0] and pin[1] < place + region.nr_pages for place in places)
+    return any(place <= pin[0] and pin[1] < place + region.nr_pages for place in places_of(region))
+
+
+def possible_pins(region):
+    """Of one that is stuck: of a run of its pages, or of what is to stay of it, at the one place or at the other."""
+    runs = [(run.first, run.first + run.nr_pages) for run in region.extents]
+    for first, end in runs[:]:
+        if first <= PART.start and PART.stop <= end:
+            runs += [(first, PART.start), (PART.stop, end)]
+    return {(place + first, place + end - 1) for place in places_of(region) for first, end in runs}
+
+
+def check_pins_of_stuck(region, listed, found):
+    """The service makes no claim about them, and has set no others."""
+    if region.pinned or any(pin.settled for pin in listed if pin.cookie == region.cookie):
+        raise Violation(f"of region {region} it is said that it is pinned, or what of it is: {listed}")
+    possible = {pin: PIN_TYPES[region.cache_attr] for pin in possible_pins(region)}
+    if not found.items() <= possible.items():
+        raise Violation(f"pinned is {found} of a stuck region of which only {possible} can be")
 
 
 def check_pins(stage, regions):
-    """All that are listed, and no others; of a region that is stuck, any."""
+    """All that are listed, and no others; of a region that is stuck, none that it cannot have."""
     listed = stage.client.pins(DOMID)
     expected = {(pin.first_gfn, pin.first_gfn + pin.nr_pages - 1): PIN_TYPES[pin.cache_attr] for pin in listed}
     found = stage.view.pins(DOMID)
     for region in regions:
         if region.state == pb.REGION_STUCK:
+            check_pins_of_stuck(region, listed, {pin: kind for pin, kind in found.items() if is_in(pin, region)})
             expected = {pin: kind for pin, kind in expected.items() if not is_in(pin, region)}
             found = {pin: kind for pin, kind in found.items() if not is_in(pin, region)}
         elif region.pinned != all(pin in expected for pin in pins_of(region)):
