@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The broker is killed at each step of a change: what has changed is in the audit trail, whoever finished it."""
+"""
+The broker is killed at each step of a change: what has changed is in the audit trail, whoever finished it, and the last
+record says what is so.
+"""
 
 import errno
 import itertools
@@ -11,9 +14,10 @@ import unittest
 
 import xenvram_pb2 as pb
 from attempt import QUIET_AT_START_S, Held
+from checker import live
 from operations import REGION_OPERATIONS, Operation
-from places import BACKING, NR_PAGES, VRAM
-from stage import DOMID, MOMENTS, Stage, Steps
+from places import ANCHOR_VRAM, BACKING, NR_PAGES, VRAM
+from stage import DOMID, MOMENTS, Stage, Steps, Violation, wait_until
 
 PINNED = {"domid": DOMID, "first_gfn": VRAM, "nr_pages": 4}
 
@@ -51,10 +55,12 @@ class Trail(unittest.TestCase):
         os.chmod(directory, 0o755)
         self.stage = Stage(os.environ["XENVRAM_BUILD_DIR"], directory, "4.17", "hap")
         self.addCleanup(self.stage.close)
-        self.silent = []  # deaths after which nobody said what had changed
+        self.wrong = []  # deaths after which the trail does not say what has changed
 
     def host(self):
-        return self.stage.view.pages(DOMID), self.stage.view.pins(DOMID)
+        """Where the pages are, by where they were born, and the pins."""
+        born = {frame: gfn for gfn, frame in self.stage.home.items()}
+        return {gfn: born.get(frame) for gfn, frame in self.stage.view.pages(DOMID).items()}, self.stage.view.pins(DOMID)
 
     def prepare(self, operation):
         self.stage.new_daemon()
@@ -63,14 +69,45 @@ class Trail(unittest.TestCase):
         held.await_quiet()
         return held
 
-    def n_steps(self, operation):
+    def undisturbed(self, operation):
+        """(its steps, what it changes the host to, its status)"""
         attempt = self.prepare(operation)
         before = self.stage.steps.count("broker")
         attempt.start()
         attempt.await_quiet()
-        return self.stage.steps.count("broker") - before
+        n_steps = self.stage.steps.count("broker") - before
+        return n_steps, self.host(), pb.Status.Name(attempt.reply().status)
 
-    def killed(self, operation, record, moment, nth, with_domain):
+    def records(self, record, at):
+        """(status, what has come of a region, if that is what it says) of each"""
+        lines = [line for line in self.stage.daemon.log()[at:].splitlines() if "audit: " in line]
+        lines = [line for line in lines if f"operation={record} " in line or "operation=Finish " in line]
+        whats = [re.search(r"cookie=\S+ what=(.*?)(; .*)? status=", line) for line in lines]
+        return [(re.search(r"status=(\w+)", x).group(1), w and w.group(1)) for x, w in zip(lines, whats)]
+
+    def left(self):
+        """What there is of the region."""
+        regions = [region for region in self.stage.client.regions() if region.vram_gfn != ANCHOR_VRAM]
+        if not regions:
+            return pb.ACTIVE, "no page is left of it"
+        n, gfns = len(live(regions[0])), f"at gfn {regions[0].vram_gfn:#x} from {regions[0].backing_gfn:#x}"
+        return regions[0].state, f"{n} of {regions[0].nr_pages} pages, {gfns}"
+
+    def agrees(self, records, before, done, done_status):
+        """Does the last record, if there is one, say what is so?"""
+        status, what = records[-1] if records else (None, None)
+        pages, pins = self.host()
+        if what:
+            state, left = self.left()
+            return what == left and (status == "STUCK") == (state == pb.REGION_STUCK)
+        if (pages, pins) == done:
+            return status == done_status
+        # By force, pages at the destination are dropped for good.
+        if pages.items() <= before[0].items() and pins == before[1]:
+            return status not in ("OK", "STUCK")
+        return status == "STUCK"
+
+    def killed(self, operation, record, moment, nth, with_domain, outcome):
         """Had something changed? None if the broker makes no such step."""
         held = self.prepare(operation)
         before, at = self.host(), len(self.stage.daemon.log())
@@ -84,22 +121,25 @@ class Trail(unittest.TestCase):
         held.await_quiet(QUIET_AT_START_S)
         if with_domain:
             self.stage.add_domain()
-        else:
-            changed = self.host() != before
-        records = [line for line in self.stage.daemon.log()[at:].splitlines() if "audit: " in line]
-        if changed and not any(f"operation={name} " in line for line in records for name in (record, "Finish")):
-            self.silent.append(f"{moment} step {nth}")
-        return changed
+            if changed and not self.records(record, at):
+                self.wrong.append(f"{moment} step {nth}")
+            return changed
+        try:
+            wait_until(lambda: self.agrees(self.records(record, at), before, *outcome), "they agree")
+        except Violation:
+            self.wrong.append(f"{moment} step {nth}: {self.records(record, at)}")
+        return self.host() != before
 
     def sweep(self, operation, record, with_domain=False):
         """`record` is what the broker that was asked calls it in the trail; the next one only finishes it."""
-        outcomes = []
-        for nth in range(1, self.n_steps(operation) + 1):
-            outcomes += [self.killed(operation, record, moment, nth, with_domain) for moment in MOMENTS]
-        self.assertEqual(self.silent, [], f"of {len(outcomes)} deaths")
-        self.assertIn(True, outcomes, "nothing is ever changed")
+        n_steps, *outcome = self.undisturbed(operation)
+        changes = []
+        for nth in range(1, n_steps + 1):
+            changes += [self.killed(operation, record, moment, nth, with_domain, outcome) for moment in MOMENTS]
+        self.assertEqual(self.wrong, [], f"of {len(changes)} deaths")
+        self.assertIn(True, changes, "nothing is ever changed")
         # Those that come by the clock may not come.
-        self.assertLessEqual(outcomes.count(None), len(outcomes) // 10)
+        self.assertLessEqual(changes.count(None), len(changes) // 10)
 
     def unwritten(self, operation, record, nth):
         """The records of a request whose nth write fails; the last one says what the answer does. None: there is none."""
