@@ -138,7 +138,9 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 	/* Another domain's is answered for like one that does not exist. */
 	if (region && connection &&
 		!binding_covers(connection_binding(connection), region->record.domid, region->record.uuid)) {
-		audit_set_rule(broker, "it is of domain %u", region->record.domid);
+		const struct binding *binding = connection_binding(connection);
+		audit_set_rule(broker, "it is of %sdomain %u",
+			binding->domid == region->record.domid ? "another " : "", region->record.domid);
 		region = NULL;
 	}
 	if (!region) {

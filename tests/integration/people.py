@@ -3,10 +3,12 @@
 
 import os
 import pickle
+import select
 import unittest
 
 import protocol
 from guest import end_with_us
+from waiting import PATIENCE_S
 
 needs_root = unittest.skipUnless(os.geteuid() == 0, "becoming another user takes root")
 
@@ -36,6 +38,25 @@ def attempt(function):
         return Outcome(None, failed.status, failed.os_error, failed.message, refused)
     except protocol.Closed:
         return Outcome(closed=True)
+
+
+class Signal:
+    """One process gives it, another that shares it waits for it, but not for ever."""
+
+    def __init__(self):
+        self._reader, self._writer = os.pipe()
+
+    def give(self):
+        os.write(self._writer, b"!")
+
+    def wait(self, what):
+        if not select.select([self._reader], [], [], PATIENCE_S)[0]:
+            raise TimeoutError(f"{what}: not within {PATIENCE_S:.0f} s")
+        os.read(self._reader, 1)
+
+    def close(self):
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 def _become(uid, gid, groups):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import protocol
 from harness import SimTest, children, kill
-from people import as_user, attempt, needs_root
+from people import Signal, as_user, attempt, needs_root
 from protocol import pb
 from waiting import PATIENCE_S, wait_for
 
@@ -47,6 +47,11 @@ class IdentityTest(SimTest):
 
         return as_user(uid, connect, **more)
 
+    def signal(self):
+        signal = Signal()
+        self.addCleanup(signal.close)
+        return signal
+
     def assert_refused(self, outcome, status, os_error, *words):
         self.assertEqual((outcome.status, outcome.os_error), (status, os_error), outcome)
         for word in words:
@@ -83,21 +88,19 @@ class Door(IdentityTest):
 
     def test_whoever_loses_the_right_is_sent_away(self):
         theirs = self.client()
-        reader, writer = os.pipe()
+        connected = self.signal()
 
         def stay():
             with protocol.Client(self.daemon.socket) as client:
-                os.write(writer, b"!")
+                connected.give()
                 client.dispatch(20)
 
         with ThreadPoolExecutor() as pool:
             staying = pool.submit(as_user, ALICE, stay)
-            os.read(reader, 1)
+            connected.wait("it connects")
             self.daemon.configure("[access]\nadmin-groups =\n")
             self.daemon.reload()
             outcome = staying.result()
-        os.close(reader)
-        os.close(writer)
         self.assert_refused(outcome, pb.PERMISSION_DENIED, 13, f"uid {ALICE}")
         self.assertTrue(outcome.refused)
         self.assertEqual(theirs.regions(), [])
@@ -105,13 +108,12 @@ class Door(IdentityTest):
     def test_an_administrator_who_becomes_a_device_model(self):
         """Its connection was for every domain, and must not stay so."""
         self.client().create(2, VRAM, BACKING, NR_PAGES)
-        reader, writer = os.pipe()
-        go_reader, go_writer = os.pipe()
+        connected, reloaded = self.signal(), self.signal()
 
         def stay():
             with self.client() as client, self.connection() as silent:
-                os.write(writer, b"!")
-                os.read(go_reader, 1)
+                connected.give()
+                reloaded.wait("the settings hold")
                 outcome = attempt(client.regions)
                 silent.send("hello", pb.Hello(version_min=1, version_max=1), serial=1)
                 silent.receive()
@@ -120,15 +122,13 @@ class Door(IdentityTest):
 
         with ThreadPoolExecutor() as pool:
             staying = pool.submit(as_user, ALICE, stay)
-            os.read(reader, 1)
+            connected.wait("it connects")
             self.daemon.configure(f"[access]\ndomain-uid-base = {ALICE - 1}\nadmin-users = {ALICE}\n")
             self.daemon.reload()
             # Bob is domain 2's device model then, whom only a rate would refuse.
             wait_for(lambda: self.connect_as(NOBODY, groups=[ADMIN_GROUP]).refused, "the settings hold")
-            os.write(go_writer, b"!")
+            reloaded.give()
             outcome, n_seen = staying.result().value
-        for fd in (reader, writer, go_reader, go_writer):
-            os.close(fd)
         words = (
             f"uid {ALICE} is the device model of domain 1 now (domain-uid-base + 1)",
             f"this connection to {self.daemon.socket} was an administrator's",
@@ -205,34 +205,57 @@ class DeviceModel(IdentityTest):
 
     def test_binding_outlives_the_broker(self):
         theirs = self.admin.create(2, VRAM, BACKING, NR_PAGES).cookie
+        connected, killed = self.signal(), self.signal()
 
         def stay(client):
-            self.kill_broker_as_root()
+            connected.give()
+            killed.wait("the broker is killed")
             client.take_events("restarted")
             return attempt(lambda: client.destroy(theirs)).status, len(client.regions())
 
-        self.assertEqual(self.with_root_at_hand(1, stay), (pb.NOT_FOUND, 0))
-
-    def with_root_at_hand(self, domid, function):
-        """As a device model, with a child of root's that kills the broker when it is asked to."""
-        ask, asked = os.pipe(), os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.read(ask[0], 1)
+        with ThreadPoolExecutor() as pool:
+            staying = pool.submit(self.as_device_model, 1, stay)
+            connected.wait("it connects")
             self.kill_broker()
-            os.write(asked[1], b"!")
-            os._exit(0)
+            killed.give()
+            outcome = staying.result()
+        self.assertEqual(outcome.value, (pb.NOT_FOUND, 0))
 
-        def kill_broker_as_root():
-            os.write(ask[1], b"!")
-            os.read(asked[0], 1)
+    def test_outlives_its_domain_and_never_reaches_the_next(self):
+        """Which has the same domid, and whose device model has the same uid; but another connection."""
+        created, replaced = self.signal(), self.signal()
 
-        self.kill_broker_as_root = kill_broker_as_root
-        outcome = self.as_device_model(domid, function)
-        os.waitpid(pid, 0)
-        for fd in ask + asked:
-            os.close(fd)
-        return outcome.value
+        def regions_of_the_next():
+            with protocol.Client(self.daemon.socket) as admitted:
+                return admitted.regions()
+
+        def outlive(client):
+            cookie = client.create(1, VRAM, BACKING, NR_PAGES).cookie
+            created.give()
+            replaced.wait("there is another domain")
+            theirs = [region.cookie for region in regions_of_the_next()]
+            refused = [
+                attempt(lambda: client.create(1, VRAM, BACKING, NR_PAGES)),
+                attempt(lambda: client.pin(1, VRAM, NR_PAGES)),
+                attempt(lambda: client.move_ram(1, BACKING, VRAM, NR_PAGES)),
+                attempt(lambda: client.track_dirty(1, BACKING, NR_PAGES)),
+                attempt(lambda: client.pins(1)),
+                *[attempt(lambda known=known: client.destroy(known)) for known in (cookie, *theirs)],
+            ]
+            return [outcome.status for outcome in refused], client.regions()
+
+        with ThreadPoolExecutor() as pool:
+            outliving = pool.submit(self.as_device_model, 1, outlive)
+            created.wait("the region is created")
+            self.one.destroy()
+            self.daemon.await_no_worker(1)  # which keeps the domid
+            self.one = self.add_domain(1)
+            self.admin.create(1, VRAM + NR_PAGES, BACKING + NR_PAGES, NR_PAGES)
+            before = self.one.contents(), self.one.pins()
+            replaced.give()
+            outcome = outliving.result()
+        self.assertEqual(outcome.value, ([pb.NO_DOMAIN] * 5 + [pb.NOT_FOUND] * 2, []), outcome)
+        self.assertEqual((self.one.contents(), self.one.pins()), before)
 
 
 class Binding(IdentityTest):

@@ -367,7 +367,9 @@ class Intruder(SimTest):
                 finally:
                     os._exit(0)
             os.waitpid(pid, 0)
-            status = os.read(reader, 1)[0]
+            os.close(writer)
+            with os.fdopen(reader, "rb") as pipe:
+                status = pipe.read()[0]
             raise protocol.Failed(pb.Reply(status=status, os_error=2, message=f"pid={pid} "))
 
         yield Attempt("pid: through another process", self.by(in_a_child), {NOT_FOUND}, names_sender=True)
