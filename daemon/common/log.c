@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,10 +14,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Set once by log_init; the one place where a role keeps state outside its root object. */
+/* For a record to be taken; once, until one is. */
+#define RECORD_WAIT_MS 100
+
+/* The one place where a role keeps state outside its root object. */
 static const char *role_name = "xenvramd";
 static bool to_journal;
 static int journal_socket = -1;
+static bool stalled;        /* a record was waited for in vain, and none was taken since */
+static unsigned int n_lost; /* lines and records that nobody took, since that was last said */
 
 void log_init(const char *name)
 {
@@ -24,22 +30,51 @@ void log_init(const char *name)
 	to_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
-/* A reader that stands still must not stop us; and there is nowhere to report that a report failed. */
-static void write_line(const char *line, size_t n_bytes)
+/* A reader that stands still must not stop us. */
+static bool is_writable(int fd, int wait_ms)
 {
-	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-	if (poll(&out, 1, 0) == 1 && out.revents & POLLOUT) {
-		ssize_t written = write(STDERR_FILENO, line, n_bytes);
-		(void)written;
-	}
+	struct pollfd out = {.fd = fd, .events = POLLOUT};
+	return poll(&out, 1, wait_ms) == 1 && out.revents & POLLOUT;
+}
+
+static bool put(const char *line, size_t n_bytes, int wait_ms)
+{
+	return is_writable(STDERR_FILENO, wait_ms) && write(STDERR_FILENO, line, n_bytes) == (ssize_t)n_bytes;
+}
+
+static int begin_line(char *line, size_t size, int priority)
+{
+	return to_journal ? snprintf(line, size, "<%d>%s: ", priority, role_name)
+			  : snprintf(line, size, "xenvramd[%s]: ", role_name);
+}
+
+/* A gap is told of before what follows it. */
+static bool put_lost(int wait_ms)
+{
+	char line[128];
+
+	if (n_lost == 0)
+		return true;
+	int n = begin_line(line, sizeof(line), LOG_WARNING);
+	n += snprintf(line + n, sizeof(line) - n, "nobody took %u lines or records meanwhile\n", n_lost);
+	if (!put(line, n, wait_ms))
+		return false;
+	n_lost = 0;
+	return true;
+}
+
+static bool put_line(const char *line, size_t n_bytes, int wait_ms)
+{
+	if (put_lost(wait_ms) && put(line, n_bytes, wait_ms))
+		return true;
+	n_lost += n_lost < UINT_MAX;
+	return false;
 }
 
 void log_write(int priority, const char *format, ...)
 {
 	char line[1024];
-	int saved_errno = errno;
-	int n = to_journal ? snprintf(line, sizeof(line), "<%d>%s: ", priority, role_name)
-			   : snprintf(line, sizeof(line), "xenvramd[%s]: ", role_name);
+	int saved_errno = errno, n = begin_line(line, sizeof(line), priority);
 
 	va_list args;
 	va_start(args, format);
@@ -48,7 +83,7 @@ void log_write(int priority, const char *format, ...)
 	if ((size_t)n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
-	write_line(line, n);
+	put_line(line, n, 0);
 	errno = saved_errno;
 }
 
@@ -87,7 +122,7 @@ static void end_line(struct record *record)
 }
 
 static bool send_to_journal(
-	int priority, const char *sentence, const struct log_field *fields, size_t n_fields)
+	int priority, const char *sentence, const struct log_field *fields, size_t n_fields, int wait_ms)
 {
 	struct record record = {0};
 
@@ -106,26 +141,40 @@ static bool send_to_journal(
 		add(&record, "XENVRAM_%s=%s", name, fields[i].value);
 		end_line(&record);
 	}
-	return send(journal_socket, record.bytes, record.n_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+	/* Its queue counts, and not what there is room for here: so tells poll of a socket that is connected. */
+	return is_writable(journal_socket, wait_ms) &&
+	       send(journal_socket, record.bytes, record.n_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static bool print_record(
+	int priority, const char *sentence, const struct log_field *fields, size_t n_fields, int wait_ms)
+{
+	char begin[64];
+	struct record record = {0};
+
+	begin_line(begin, sizeof(begin), priority);
+	add(&record, "%saudit: %s", begin, sentence);
+	for (size_t i = 0; i < n_fields; i++) {
+		if (strcmp(fields[i].name, "reason") != 0 && strcmp(fields[i].name, "rule") != 0)
+			add(&record, "%s%s=%s", i ? " " : " [", fields[i].name, fields[i].value);
+	}
+	add(&record, "]");
+	end_line(&record);
+	return put_line(record.bytes, record.n_bytes, wait_ms);
 }
 
 void log_record(int priority, const char *sentence, const struct log_field *fields, size_t n_fields)
 {
-	struct record record = {0};
-	int saved_errno = errno;
+	int saved_errno = errno, wait_ms = stalled ? 0 : RECORD_WAIT_MS;
 
-	if (journal_socket < 0 || !send_to_journal(priority, sentence, fields, n_fields)) {
-		if (to_journal)
-			add(&record, "<%d>%s: audit: %s", priority, role_name, sentence);
-		else
-			add(&record, "xenvramd[%s]: audit: %s", role_name, sentence);
-		for (size_t i = 0; i < n_fields; i++) {
-			if (strcmp(fields[i].name, "reason") != 0 && strcmp(fields[i].name, "rule") != 0)
-				add(&record, "%s%s=%s", i ? " " : " [", fields[i].name, fields[i].value);
-		}
-		add(&record, "]");
-		end_line(&record);
-		write_line(record.bytes, record.n_bytes);
+	if (journal_socket < 0) {
+		stalled = !print_record(priority, sentence, fields, n_fields, wait_ms);
+	} else if (send_to_journal(priority, sentence, fields, n_fields, wait_ms)) {
+		stalled = false;
+		put_lost(0);
+	} else {
+		stalled = true;
+		print_record(priority, sentence, fields, n_fields, 0);
 	}
 	errno = saved_errno;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Lines to stderr: with the journal's priority prefix when systemd reads it, else with the role's name.
- * A line that cannot be written at once is dropped; logging never fails and never waits.
+ * A line that cannot be written at once is dropped, and a record after 100 ms, or at once if the one before was
+ * not taken either. What was dropped is counted, and the count is a line of its own, before what is taken next.
  */
 #ifndef XENVRAM_COMMON_LOG_H
 #define XENVRAM_COMMON_LOG_H

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What attacks on the service once achieved: it must not happen again."""
 
+import contextlib
 import errno
 import fcntl
 import multiprocessing
@@ -22,7 +23,7 @@ from waiting import PATIENCE_S, SLOWNESS, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 64
 MAX_RUNS = 1024
-SMALL_PIPE_BYTES = 4096
+SMALL_PIPE_BYTES = 16384
 
 
 class FoundTest(SimTest):
@@ -371,33 +372,52 @@ class Clients(FoundTest):
 
         self.check_flood(stop_supervisor)
 
+
 class Terminal(FoundTest):
     def test_nobody_reads_what_it_says(self):
         reader, writer = os.pipe()
         self.addCleanup(os.close, reader)
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, SMALL_PIPE_BYTES)
-        self.start_as(stdout=writer, stderr=writer)
         # An open file of our own: that it does not block is nothing to the daemon.
         filler = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
-        os.close(writer)
         with self.assertRaises(BlockingIOError):
             while True:
                 os.write(filler, b"x")
         os.close(filler)
+        self.start_as(stdout=writer, stderr=writer)
+        os.close(writer)
         self.add_domain(1)
         asker = self.client()
         cookie = asker.create(1, VRAM, BACKING, NR_PAGES).cookie
-        for _ in range(20):
-            with self.connection() as bad:
-                bad.send_bytes(b"\xff")
-                bad.expect_close()
+        self.send_nonsense(20)
         for victim in (self.daemon.await_worker(1), self.daemon.broker_pid()):
             kill(victim)
             wait_for(lambda: not is_alive(victim), "it is dead")
         self.assertEqual(asker.take_events("restarted"), [pb.Restarted()])
         self.assertEqual(len(asker.snapshot(cookie)[0]), NR_PAGES)
+        self.send_nonsense(20)
+        text = self.read_all(reader)
+        self.assertEqual(text.strip("x"), "")
         asker.destroy(cookie)
+        # What the broker before this one could not say went with it.
+        lines = self.read_all(reader).splitlines()
+        self.assertRegex(lines[0], r"^xenvramd\[broker\]: nobody took [2-9]\d lines or records meanwhile$")
+        self.assertIn("operation=DestroyRegion", lines[1])
         self.assertEqual(self.daemon.stop(), 0)
+
+    def send_nonsense(self, times):
+        for _ in range(times):
+            with self.connection() as bad:
+                bad.send_bytes(b"\xff")
+                bad.expect_close()
+
+    def read_all(self, reader):
+        os.set_blocking(reader, False)
+        text = b""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text += os.read(reader, 65536)
+        return text.decode()
 
     def test_control_c(self):
         """A terminal sends SIGINT to every process of the daemon at once."""
