@@ -429,9 +429,10 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
  * destination_gfn.
  *
  * When it fails in the middle, the pages that have moved are moved back. Nothing has changed then, unless the
- * reason says that pages could not be moved back: it names the first runs of those at the destination, counted
- * from 0, and xenvram_map_ram() tells of all. Also when a part of the service dies: but with EAGAIN that may
- * still be under way. What XENVRAM_MOVE_FORCE dropped by then stays dropped; the reason says how much that may be.
+ * reason says that pages could not be moved back, as where another page has appeared meanwhile: it names the
+ * first runs of those at the destination, or at both, counted from 0, and xenvram_map_ram() tells of all. Also
+ * when a part of the service dies: but with EAGAIN that may still be under way. What XENVRAM_MOVE_FORCE dropped
+ * by then stays dropped; the reason says how much that may be.
  *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; a flag that is
  *           none; or a domain of a kind that has no device model (PV)
  *   ESRCH   no such domain

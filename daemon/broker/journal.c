@@ -12,7 +12,7 @@
 enum {
 	FLAG_REQUIRE_CACHE_ATTR = 1,
 	FLAG_PINNED = 2, /* all of it; until version 2 */
-	FLAG_PLACED = 4,
+	/* 4: earlier builds set it once all pages had been at vram */
 	FLAG_ADOPTED = 8,
 	/* since version 2 */
 	FLAG_ENDING = 16,
@@ -74,9 +74,8 @@ static struct extent decode_run(struct slot_run run)
 static uint32_t encode_flags(const struct region_record *record)
 {
 	return (record->require_cache_attr ? FLAG_REQUIRE_CACHE_ATTR : 0) |
-	       (record->placed ? FLAG_PLACED : 0) | (record->adopted ? FLAG_ADOPTED : 0) |
-	       (record->ending ? FLAG_ENDING : 0) | (record->between ? FLAG_BETWEEN : 0) |
-	       (record->going_back ? FLAG_GOING_BACK : 0);
+	       (record->adopted ? FLAG_ADOPTED : 0) | (record->ending ? FLAG_ENDING : 0) |
+	       (record->between ? FLAG_BETWEEN : 0) | (record->going_back ? FLAG_GOING_BACK : 0);
 }
 
 static void encode_v1(const struct region_record *record, struct slot_v1 *v1)
@@ -133,7 +132,6 @@ static void decode_v1(const struct slot_v1 *v1, struct region_record *record)
 		.cache_attr = le32toh(v1->cache_attr),
 		.owner_uid = le32toh(v1->owner_uid),
 		.require_cache_attr = flags & FLAG_REQUIRE_CACHE_ATTR,
-		.placed = flags & FLAG_PLACED,
 		.adopted = flags & FLAG_ADOPTED,
 	};
 	memcpy(record->uuid, v1->uuid, sizeof(v1->uuid));

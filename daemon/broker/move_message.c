@@ -53,8 +53,8 @@ static void fill_shift(struct move_message *message, const struct move *move)
 	shift->to_gfn = goes_back ? source : destination;
 	shift->nr_pages = chunk.nr_pages;
 	shift->thorough = goes_back;
-	/* Every source was populated: what still is there never left. */
-	shift->home_wins = goes_back;
+	/* By force: every source was populated, and so may every destination have been. */
+	shift->home_wins = goes_back && record->force;
 	shift->force = !goes_back && record->force;
 	message->command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT;
 	message->command.shift = shift;

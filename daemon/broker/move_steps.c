@@ -106,14 +106,15 @@ static void on_back(struct move *move, const Xenvram__Internal__Done *done, cons
 		move->stuck_error = failure ? failure->os_error : EPROTO;
 	} else if (done->shifted->n_stuck > 0) {
 		move->n_stuck += done->shifted->n_stuck;
-		move->stuck_error = done->shifted->os_error ? done->shifted->os_error : EBUSY;
+		/* It was not tried where there is a page already. */
+		move->stuck_error = done->shifted->os_error ? done->shifted->os_error : EEXIST;
 	}
 	move->frontier = chunk.first;
 	if (move->frontier == 0)
 		move->stage = move->n_stuck > 0 ? MOVE_MAP : MOVE_SETTLE;
 }
 
-/* The runs of pages that are at the destination, as far as there is room for them. */
+/* The runs of pages that are, or may be, at the destination, as far as there is room for them. */
 static void name_runs(const Xenvram__Internal__Done *done, char *text, size_t size)
 {
 	unsigned int n_runs = 0;
@@ -122,11 +123,13 @@ static void name_runs(const Xenvram__Internal__Done *done, char *text, size_t si
 	text[0] = '\0';
 	for (size_t i = 0; i < done->n_map; i++) {
 		const Xenvram__V1__MappedRun *run = done->map[i];
+		bool contested = run->place == XENVRAM__V1__PAGE_PLACE__CONTESTED;
 		/* To the worker, which maps as for a region, the destination is the vram. */
-		if (run->place != XENVRAM__V1__PAGE_PLACE__AT_VRAM || n_runs++ >= MAX_NAMED_RUNS)
+		if ((run->place != XENVRAM__V1__PAGE_PLACE__AT_VRAM && !contested) ||
+			n_runs++ >= MAX_NAMED_RUNS)
 			continue;
-		used += snprintf(text + used, size - used, "%s%" PRIu64 " to %" PRIu64, used ? ", " : "",
-			run->first, run->first + run->nr_pages - 1);
+		used += snprintf(text + used, size - used, "%s%" PRIu64 " to %" PRIu64 "%s", used ? ", " : "",
+			run->first, run->first + run->nr_pages - 1, contested ? " (and at the source)" : "");
 	}
 	if (n_runs > MAX_NAMED_RUNS)
 		snprintf(text + used, size - used, ", and %u more runs", n_runs - MAX_NAMED_RUNS);
@@ -135,7 +138,7 @@ static void name_runs(const Xenvram__Internal__Done *done, char *text, size_t si
 static void on_mapped(struct move *move, const Xenvram__Internal__Done *done, const struct failure *failure)
 {
 	struct failure stuck;
-	char runs[128];
+	char runs[192];
 
 	move->stage = MOVE_SETTLE;
 	if (!failure)

@@ -64,7 +64,6 @@ void ranges_track(struct broker *broker, struct connection *connection, const st
 		.vram_gfn = request->first_gfn,
 		.nr_pages = request->nr_pages,
 		.state = XENVRAM__V1__REGION_STATE__ACTIVE,
-		.placed = true,
 		.adopted = true,
 		.tracked_only = true,
 		.live = extents_whole(request->nr_pages),

@@ -25,7 +25,6 @@ struct region_record {
 	uint32_t state;      /* Xenvram__V1__RegionState */
 	uint32_t owner_uid;
 	bool require_cache_attr;
-	bool placed;       /* every page has been at vram once */
 	bool adopted;      /* its pages are at vram on their own account; it has no backing */
 	bool tracked_only; /* no region at all, and in no journal: see ranges.h */
 

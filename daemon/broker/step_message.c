@@ -104,7 +104,6 @@ static void fill_shift(
 	shift->to_gfn = step->to_gfn;
 	shift->nr_pages = step->nr_pages;
 	shift->thorough = step->thorough;
-	shift->home_wins = step->home_wins;
 	message->command.what_case = XENVRAM__INTERNAL__COMMAND__WHAT_SHIFT;
 	message->command.shift = shift;
 }

@@ -316,7 +316,6 @@ static void conclude(struct task *task, struct region_record *record, uint32_t p
 			record->pinned = pinned;
 		else if (!task->reverting)
 			shrink(task, record);
-		record->placed = true;
 		set_active(record);
 	}
 	task->stage = TASK_END;

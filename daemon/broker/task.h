@@ -84,8 +84,7 @@ struct task_step {
 	unsigned int n_from;
 	uint64_t to_gfn;
 	uint64_t nr_pages;
-	bool thorough;  /* probe both ends, and try page by page what does not move */
-	bool home_wins; /* a page at to_gfn never left it */
+	bool thorough; /* probe both ends, and try page by page what does not move */
 };
 
 /* What became of a step. */

@@ -135,15 +135,13 @@ static struct extent chunk_ahead(struct region_record *record, bool *ret_thoroug
 }
 
 /* The next chunk back. What could not be put back stays unsettled, with all that was looked at after it. */
-static struct extent chunk_back(
-	const struct task *task, struct region_record *record, bool *ret_was_unsettled)
+static struct extent chunk_back(const struct task *task, struct region_record *record)
 {
 	const struct extents *live = &record->live;
 	uint64_t first = target_of(record).first, end = unsettled_end(record);
 	struct extent chunk = extents_last(
 		live, record->frontier > first ? record->frontier : first, task->cursor, CHUNK_PAGES);
 
-	*ret_was_unsettled = chunk.nr_pages > 0;
 	if (chunk.nr_pages > 0)
 		return chunk;
 	chunk = extents_last(
@@ -155,8 +153,7 @@ static struct extent chunk_back(
 	return chunk;
 }
 
-static void fill_shift(const struct task *task, const struct region_record *record, bool was_unsettled,
-	struct task_step *step)
+static void fill_shift(const struct task *task, const struct region_record *record, struct task_step *step)
 {
 	uint64_t to_gfn = record->backing_gfn;
 
@@ -176,25 +173,18 @@ static void fill_shift(const struct task *task, const struct region_record *reco
 	for (unsigned int i = 0; i < step->n_from; i++)
 		step->from_gfn[i] += task->chunk.first;
 	step->to_gfn = to_gfn + task->chunk.first;
-	step->thorough = !goes_ahead(record) || was_unsettled;
-	/* Before a region was complete, what was not certainly moved may never have left. */
-	step->home_wins = record->state == DESTROYING && !record->placed && was_unsettled;
 }
 
 /* Is there a chunk left to be shifted? */
 static bool next_shift(struct task *task, struct region_record *record, struct task_step *step)
 {
-	bool was_unsettled;
-
 	if (record->adopted && !moves_within_vram(record))
 		return false;
-	if (goes_ahead(record))
-		task->chunk = chunk_ahead(record, &was_unsettled);
-	else
-		task->chunk = chunk_back(task, record, &was_unsettled);
+	step->thorough = true;
+	task->chunk = goes_ahead(record) ? chunk_ahead(record, &step->thorough) : chunk_back(task, record);
 	if (task->chunk.nr_pages == 0)
 		return false;
-	fill_shift(task, record, was_unsettled, step);
+	fill_shift(task, record, step);
 	return true;
 }
 

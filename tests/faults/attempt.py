@@ -93,13 +93,19 @@ class Held(Attempt):
         self.stage.steps.release()
 
 
-def count_steps(stage, operation):
-    """{role: steps that it makes for the operation}"""
+def undisturbed(stage, operation):
+    """(the attempt, once it has ended, {role: steps that it makes for the operation})"""
     stage.new_daemon()
     attempt = Attempt(stage, operation)
+    # What comes after an answer would be counted among the steps.
+    attempt.await_quiet()
     before = {role: stage.steps.count(role) for role in ROLES}
     attempt.start()
     attempt.await_quiet()
-    counts = {role: stage.steps.count(role) - before[role] for role in ROLES}
+    return attempt, {role: stage.steps.count(role) - before[role] for role in ROLES}
+
+
+def count_steps(stage, operation):
+    attempt, counts = undisturbed(stage, operation)
     attempt.judge(attempt.reply())
     return counts

@@ -147,7 +147,7 @@ def region_record(stage, region, listed_pins, found):
     flags = journal.REQUIRE_CACHE_ATTR if region.cache_attr == STRICT else 0
     flags |= journal.ADOPTED if region.adopted else 0
     flags |= journal.BETWEEN if region.between else 0
-    flags |= found.flags & (journal.PLACED | journal.ENDING) if stuck else journal.PLACED
+    flags |= found.flags & journal.ENDING if stuck else 0
     return journal.RegionRecord(
         cookie=region.cookie,
         vram_gfn=region.vram_gfn,

@@ -14,7 +14,7 @@ _REGION = struct.Struct(f"<4Q5I64sQ5I{2 * MAX_EXTENTS}II")
 _PIN = struct.Struct("<2Q5I64s")
 
 # Flags of regions, and the state of pins at rest.
-REQUIRE_CACHE_ATTR, PLACED, ADOPTED, ENDING, BETWEEN = 1, 4, 8, 16, 32
+REQUIRE_CACHE_ATTR, ADOPTED, ENDING, BETWEEN = 1, 8, 16, 32
 PIN_SET = 1
 
 

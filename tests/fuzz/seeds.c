@@ -111,7 +111,6 @@ static void write_journal(void)
 		.backing_gfn = 0x7000,
 		.nr_pages = 1,
 		.live = extents_whole(1),
-		.placed = true,
 		.frontier = 1,
 		.state = XENVRAM__V1__REGION_STATE__ACTIVE,
 	};

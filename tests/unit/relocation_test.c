@@ -276,7 +276,7 @@ static void test_another_page_took_its_place(void **state)
 	assert_pages(VRAM + 300, 2, NUMBER + 300);
 	assert_pages(BACKING, 300, NUMBER);
 	assert_pages(BACKING + 302, PAGES - 302, NUMBER + 302);
-	/* Unless it is one that never left. */
+	/* Of a move by force, there may have been one all along. */
 	assert_int_equal(shift_of(VRAM, BACKING, PAGES, true, true), 0);
 	assert_int_equal(shifted.n_stuck, 0);
 	assert_pages(VRAM + 300, 2, NUMBER + 300);
@@ -479,7 +479,7 @@ static void arrange(const enum place *places)
 }
 
 /* With a move that fails once, after so many pages. */
-static void undo_arranged(const enum place *places, bool placed, unsigned int good_pages)
+static void undo_arranged(const enum place *places, bool home_wins, unsigned int good_pages)
 {
 	unsigned int n_both = 0, n_nowhere = 0;
 	arrange(places);
@@ -487,7 +487,7 @@ static void undo_arranged(const enum place *places, bool placed, unsigned int go
 	xen.relocate_failures = 1;
 	xen.relocate_good_pages = good_pages;
 
-	int rc = shift_of(VRAM, BACKING, SMALL, true, !placed);
+	int rc = shift_of(VRAM, BACKING, SMALL, true, home_wins);
 	for (unsigned int i = 0; i < SMALL; i++) {
 		n_both += places[i] == BOTH;
 		n_nowhere += places[i] == NOWHERE;
@@ -497,8 +497,8 @@ static void undo_arranged(const enum place *places, bool placed, unsigned int go
 	}
 	assert_int_equal(xen.n_freed, 0);
 	assert_int_equal(rc, 0);
-	assert_int_equal(shifted.n_stuck, placed ? n_both : 0);
-	assert_int_equal(shifted.contested, placed && n_both > 0);
+	assert_int_equal(shifted.n_stuck, home_wins ? 0 : n_both);
+	assert_int_equal(shifted.contested, !home_wins && n_both > 0);
 	assert_int_equal(shifted.n_missing, n_nowhere);
 }
 
