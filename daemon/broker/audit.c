@@ -27,8 +27,6 @@ struct audit_note {
 	Xenvram__V1__Status status;
 	const ProtobufCMessage *operation; /* while it is being handled, as the next */
 	const struct connection *connection;
-	uint32_t uid;
-	uint32_t pid;
 	struct audit_fields fields; /* who and what, once somebody may want to know */
 	char rule[128];
 };
@@ -42,15 +40,20 @@ static void emit(struct broker *broker, uint32_t uid, int priority, const char *
 
 /* ---- requests ---- */
 
+static void add_requester(struct audit_fields *fields, const struct requester *requester)
+{
+	audit_fields_add(fields, "uid", "%" PRIu32, requester->uid);
+	audit_fields_add(fields, "pid", "%" PRIu32, requester->pid);
+}
+
 static void add_who(
-	struct audit_fields *fields, const struct connection *connection, uint32_t uid, uint32_t pid)
+	struct audit_fields *fields, const struct connection *connection, const struct requester *requester)
 {
 	const struct binding *binding = connection_binding(connection);
 
-	audit_fields_add(fields, "uid", "%" PRIu32, uid);
-	audit_fields_add(fields, "pid", "%" PRIu32, pid);
+	add_requester(fields, requester);
 	audit_fields_add(fields, "connection", "%" PRIu64, connection_id(connection));
-	if (uid != connection_uid(connection))
+	if (requester->uid != connection_uid(connection))
 		audit_fields_add(fields, "connected_uid", "%" PRIu32, connection_uid(connection));
 	if (binding->state == BINDING_BOUND)
 		audit_fields_add(fields, "bound_domid", "%" PRIu32, binding->domid);
@@ -58,16 +61,15 @@ static void add_who(
 
 static void describe(struct audit_note *note)
 {
-	add_who(&note->fields, note->connection, note->uid, note->pid);
+	add_who(&note->fields, note->connection, &note->asker.requester);
 	if (note->operation)
 		audit_fields_add_request(&note->fields, note->operation);
 }
 
 void audit_begin(struct broker *broker, const struct connection *connection, const struct asker *asker,
-	const struct frame *frame, const Xenvram__V1__Request *request, bool changes)
+	const Xenvram__V1__Request *request, bool changes)
 {
 	struct audit_note *note = broker->audit.current;
-	const struct ucred *peer = connection_peer(connection);
 
 	/* What only reads mostly needs no record: it shall cost nothing. */
 	note->asker = *asker;
@@ -75,8 +77,6 @@ void audit_begin(struct broker *broker, const struct connection *connection, con
 	note->answered = note->recorded = false;
 	note->operation = audit_operation(request);
 	note->connection = connection;
-	note->uid = frame->has_sender ? frame->sender_uid : peer->uid;
-	note->pid = frame->has_sender ? frame->sender_pid : (uint32_t)peer->pid;
 	note->rule[0] = '\0';
 	note->fields.n = note->fields.n_bytes = 0;
 	if (changes)
@@ -117,7 +117,7 @@ static void keep_pending(struct broker *broker, struct audit_note *note)
 	struct audit_note *pending = malloc(sizeof(*pending));
 	if (!pending) {
 		log_error("out of memory: a request of uid %" PRIu32 " will not be in the audit trail",
-			note->uid);
+			note->asker.requester.uid);
 		return;
 	}
 	if (!note->changes)
@@ -203,7 +203,7 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 	if (may_have_changed(note, reply))
 		audit_fields_write(&fields, priority, sentence);
 	else
-		emit(broker, note->uid, priority, sentence, &fields);
+		emit(broker, note->asker.requester.uid, priority, sentence, &fields);
 }
 
 static bool is_asker(const struct audit_note *note, const struct asker *asker)
@@ -272,7 +272,8 @@ void audit_forget_connection(struct broker *broker, uint64_t connection)
 	}
 }
 
-void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failure, const char *format, ...)
+void audit_finished(const struct requester *requester, uint32_t domid, uint64_t cookie,
+	const struct failure *failure, const char *format, ...)
 {
 	struct audit_fields fields = {0};
 	Xenvram__V1__Reply reply = asker_outcome(failure);
@@ -282,6 +283,8 @@ void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failu
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
+	if (requester->known)
+		add_requester(&fields, requester);
 	audit_fields_add(&fields, "operation", "Finish");
 	audit_fields_add(&fields, "domid", "%" PRIu32, domid);
 	if (cookie)
@@ -307,7 +310,7 @@ void audit_refused(struct broker *broker, const struct connection *connection, c
 			? !audit_rates_admit_stranger(rates, peer->uid)
 			: !audit_rates_admit(rates, peer->uid))
 		return;
-	add_who(&fields, connection, peer->uid, peer->pid);
+	add_who(&fields, connection, &(struct requester){peer->uid, peer->pid, true});
 	audit_fields_add(&fields, "operation", "Connect");
 	audit_fields_add_reply(&fields, &reply);
 	audit_fields_sentence(&fields, sentence, sizeof(sentence));
@@ -320,7 +323,7 @@ void audit_closed(struct broker *broker, const struct connection *connection, co
 	struct audit_fields fields = {0};
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
-	add_who(&fields, connection, peer->uid, peer->pid);
+	add_who(&fields, connection, &(struct requester){peer->uid, peer->pid, true});
 	audit_fields_add(&fields, "operation", "Close");
 	audit_fields_add(&fields, "reason", "%s", reason);
 	snprintf(sentence, sizeof(sentence), "connection %" PRIu64 " (uid %u, pid %d) is closed: %s",

@@ -14,7 +14,7 @@
 #include "daemon/broker/asker.h"
 #include "daemon/broker/audit_rates.h"
 #include "proto/failure.h"
-#include "proto/frame.h"
+#include "proto/xenvram.pb-c.h"
 
 struct broker;
 struct connection;
@@ -35,7 +35,7 @@ void audit_deinit(struct broker *broker);
 
 /* A request begins to be handled; it gets its record, if any, when its outcome is known, whenever that is. */
 void audit_begin(struct broker *broker, const struct connection *connection, const struct asker *asker,
-	const struct frame *frame, const Xenvram__V1__Request *request, bool changes);
+	const Xenvram__V1__Request *request, bool changes);
 void audit_end(struct broker *broker);
 
 /* Why it is refused, if its sender is not told: for the record of the request that is being handled. */
@@ -58,10 +58,10 @@ void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram
 
 /*
  * What nobody waits for any more has ended, well unless there is a failure: it was asked of a broker that has
- * died, with who asked. cookie 0: it is about no region.
+ * died, by the requester of the journal. cookie 0: it is about no region.
  */
-void audit_finished(uint32_t domid, uint64_t cookie, const struct failure *failure, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void audit_finished(const struct requester *requester, uint32_t domid, uint64_t cookie,
+	const struct failure *failure, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* A connection is refused, or ends by what its peer did. */
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure);

@@ -59,7 +59,41 @@ struct slot_v3 {
 
 _Static_assert(MAX_REGION_EXTENTS == 8, "more extents are another version");
 _Static_assert(MAX_REGION_PAGES <= UINT32_MAX, "larger regions are another version");
-_Static_assert(sizeof(struct slot_v3) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
+_Static_assert(sizeof(struct slot_v3) <= JOURNAL_RECORD_BYTES, "a record fits its slot");
+
+struct slot_requester {
+	uint32_t is_known;
+	uint32_t uid;
+	uint32_t pid;
+	uint32_t zero;
+} __attribute__((packed));
+
+_Static_assert(
+	JOURNAL_RECORD_BYTES + sizeof(struct slot_requester) == JOURNAL_SLOT_BYTES, "it ends the slot");
+
+void journal_encode_requester(const struct requester *requester, uint8_t slot[JOURNAL_SLOT_BYTES])
+{
+	struct slot_requester packed = {0};
+
+	if (requester->known)
+		packed = (struct slot_requester){
+			htole32(1), htole32(requester->uid), htole32(requester->pid), 0};
+	memcpy(slot + JOURNAL_RECORD_BYTES, &packed, sizeof(packed));
+}
+
+int journal_decode_requester(const uint8_t slot[JOURNAL_SLOT_BYTES], struct requester *ret_requester)
+{
+	struct slot_requester packed;
+
+	memcpy(&packed, slot + JOURNAL_RECORD_BYTES, sizeof(packed));
+	uint32_t is_known = le32toh(packed.is_known);
+	if (is_known > 1 || packed.zero != 0 || (is_known == 0 && (packed.uid != 0 || packed.pid != 0))) {
+		errno = EBADMSG;
+		return -1;
+	}
+	*ret_requester = (struct requester){le32toh(packed.uid), le32toh(packed.pid), is_known == 1};
+	return 0;
+}
 
 static struct slot_run encode_run(struct extent run)
 {
@@ -117,6 +151,7 @@ void journal_encode(const struct region_record *record, uint8_t slot[JOURNAL_SLO
 	encode_v2(record, &v3.v2);
 	memset(slot, 0, JOURNAL_SLOT_BYTES);
 	memcpy(slot, &v3, sizeof(v3));
+	journal_encode_requester(&record->requester, slot);
 }
 
 static void decode_v1(const struct slot_v1 *v1, struct region_record *record)
@@ -255,6 +290,8 @@ int journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record 
 		errno = EBADMSG;
 		return -1;
 	}
+	if (journal_decode_requester(slot, &record.requester) < 0)
+		return -1;
 	*ret_record = record;
 	return 1;
 }

@@ -8,6 +8,9 @@
  * record. A slot with another magic is free; one that cannot be read, above all of a version that this build
  * does not know, is left alone.
  * Later versions append to the record of version 1.
+ *
+ * The last 16 bytes of a slot are of no record: for all kinds alike they say who asked for what is under way,
+ * three u32: 1, uid, pid; and a fourth that is 0. Earlier builds left them 0, and do not look at them.
  */
 #ifndef XENVRAM_BROKER_JOURNAL_H
 #define XENVRAM_BROKER_JOURNAL_H
@@ -37,6 +40,12 @@ int journal_erase(int fd, unsigned int slot);
  * Reads the slot. 1, 0 (free, or past the end), or -1 with errno: as journal_decode, or what pread said.
  */
 int journal_read(int fd, unsigned int slot, struct region_record *ret_record);
+
+/* For records of all kinds, which must end before it. */
+#define JOURNAL_RECORD_BYTES (JOURNAL_SLOT_BYTES - 16u)
+void journal_encode_requester(const struct requester *requester, uint8_t slot[JOURNAL_SLOT_BYTES]);
+/* 0, or -1 with EBADMSG: nothing that journal_encode_requester() writes. */
+int journal_decode_requester(const uint8_t slot[JOURNAL_SLOT_BYTES], struct requester *ret_requester);
 
 /* For records of other kinds. -1 with errno; reading also 0: the slot is past the end. */
 int journal_write_slot(int fd, unsigned int slot, const uint8_t bytes[JOURNAL_SLOT_BYTES]);

@@ -19,7 +19,7 @@ struct slot_v1 {
 	char uuid[UUID_BYTES];
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct slot_v1) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
+_Static_assert(sizeof(struct slot_v1) <= JOURNAL_RECORD_BYTES, "a record fits its slot");
 
 void move_journal_encode(const struct move_record *record, uint8_t slot[JOURNAL_SLOT_BYTES])
 {
@@ -36,6 +36,7 @@ void move_journal_encode(const struct move_record *record, uint8_t slot[JOURNAL_
 	memcpy(v1.uuid, record->uuid, sizeof(v1.uuid));
 	memset(slot, 0, JOURNAL_SLOT_BYTES);
 	memcpy(slot, &v1, sizeof(v1));
+	journal_encode_requester(&record->requester, slot);
 }
 
 static bool is_plausible(const struct move_record *record)
@@ -71,6 +72,8 @@ int move_journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct move_reco
 		errno = EBADMSG;
 		return -1;
 	}
+	if (journal_decode_requester(slot, &record.requester) < 0)
+		return -1;
 	*ret_record = record;
 	return 1;
 }

@@ -27,6 +27,7 @@ struct move_record {
 	uint64_t destination;
 	uint64_t nr_pages;
 	bool force; /* pages at the destination are dropped */
+	struct requester requester;
 };
 
 enum move_stage { MOVE_CHECK, MOVE_LOOSEN, MOVE_SHIFT, MOVE_BACK, MOVE_MAP, MOVE_SETTLE, MOVE_END };

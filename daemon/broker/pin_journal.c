@@ -19,7 +19,7 @@ struct slot_v1 {
 	char uuid[UUID_BYTES];
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct slot_v1) <= JOURNAL_SLOT_BYTES, "a record fits its slot");
+_Static_assert(sizeof(struct slot_v1) <= JOURNAL_RECORD_BYTES, "a record fits its slot");
 
 void pin_journal_encode(const struct pin_record *record, uint8_t slot[JOURNAL_SLOT_BYTES])
 {
@@ -38,6 +38,7 @@ void pin_journal_encode(const struct pin_record *record, uint8_t slot[JOURNAL_SL
 	memcpy(v1.uuid, record->uuid, sizeof(v1.uuid));
 	memset(slot, 0, JOURNAL_SLOT_BYTES);
 	memcpy(slot, &v1, sizeof(v1));
+	journal_encode_requester(&record->requester, slot);
 }
 
 static bool is_plausible(const struct pin_record *record)
@@ -73,6 +74,8 @@ int pin_journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct pin_record
 		errno = EBADMSG;
 		return -1;
 	}
+	if (journal_decode_requester(slot, &record.requester) < 0)
+		return -1;
 	*ret_record = record;
 	return 1;
 }

@@ -32,6 +32,7 @@ struct pin_record {
 				  */
 	uint32_t state;          /* enum pin_state */
 	uint32_t owner_uid;
+	struct requester requester; /* of what is being done to it, or was the last time */
 };
 
 struct pin {

@@ -65,7 +65,7 @@ static void finish(struct broker *broker, struct move *move)
 
 	/* Who asked is told, and in the audit trail with what it asked. */
 	if (asker.connection == 0)
-		audit_finished(move->record.domid, 0, failure,
+		audit_finished(&move->record.requester, move->record.domid, 0, failure,
 			"a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64,
 			move->record.nr_pages, move->record.source, move->record.destination);
 	else
@@ -213,6 +213,7 @@ void raw_moves_begin(struct broker *broker, struct connection *connection, const
 		.destination = request->destination_gfn,
 		.nr_pages = request->nr_pages,
 		.force = request->force,
+		.requester = asker->requester,
 	};
 	const struct domain *domain = domain_find(broker, record.domid);
 	const struct region *region = moves_find_region(&broker->regions, &record);

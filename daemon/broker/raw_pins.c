@@ -177,6 +177,7 @@ static struct pin *add(struct broker *broker, const struct pin_record *record, s
 static void begin(struct broker *broker, struct pin *pin, const struct asker *asker)
 {
 	pin->asker = *asker;
+	pin->record.requester = asker->requester;
 	domain_want_worker(pin->domain);
 	advance(broker, pin);
 }
@@ -311,7 +312,8 @@ static int give_up(struct broker *broker, struct pin *pin, struct failure *failu
 static void note_finished(const struct pin *pin, const struct failure *failure)
 {
 	const struct pin_record *record = &pin->record;
-	audit_finished(record->domid, 0, failure, "%s the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages",
+	audit_finished(&record->requester, record->domid, 0, failure,
+		"%s the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages",
 		record->state == PIN_SETTING ? "setting" : "taking away", record->gfns.first,
 		record->gfns.nr_pages);
 }

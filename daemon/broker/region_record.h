@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/broker/asker.h"
 #include "daemon/broker/extents.h"
 #include "proto/limits.h"
 
@@ -24,6 +25,7 @@ struct region_record {
 	uint32_t cache_attr; /* Xenvram__V1__CacheAttr */
 	uint32_t state;      /* Xenvram__V1__RegionState */
 	uint32_t owner_uid;
+	struct requester requester; /* of what is being done to it, or was the last time */
 	bool require_cache_attr;
 	bool adopted;      /* its pages are at vram on their own account; it has no backing */
 	bool tracked_only; /* no region at all, and in no journal: see ranges.h */

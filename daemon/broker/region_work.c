@@ -74,9 +74,10 @@ static void note_finished(const struct region *region)
 	const struct failure *failure = task->failed ? &task->failure : NULL;
 
 	if (record->state == XENVRAM__V1__REGION_STATE__GONE)
-		audit_finished(record->domid, record->cookie, failure, "no page is left of it");
+		audit_finished(
+			&record->requester, record->domid, record->cookie, failure, "no page is left of it");
 	else
-		audit_finished(record->domid, record->cookie, failure,
+		audit_finished(&record->requester, record->domid, record->cookie, failure,
 			"%" PRIu64 " of %" PRIu64 " pages, at gfn 0x%" PRIx64 " from 0x%" PRIx64 "%s%s",
 			extents_n_pages(&record->live), record->nr_pages, record->vram_gfn,
 			record->backing_gfn, *task->warning.text ? "; " : "", task->warning.text);

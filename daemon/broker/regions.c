@@ -97,6 +97,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 		.require_cache_attr = request->require_cache_attr,
 		.adopted = request->adopt,
 		.owner_uid = owner_uid,
+		.requester = asker->requester,
 	};
 	struct task task;
 
@@ -170,6 +171,7 @@ int regions_pages(const struct region *region, uint64_t first, uint64_t nr_pages
 static void begin(struct region *region, const struct asker *asker)
 {
 	region->asker = *asker;
+	region->record.requester = asker->requester;
 	domain_want_worker(region->domain);
 	regions_advance(region);
 }

@@ -280,6 +280,15 @@ static const struct operation *find_operation(const Request *request)
 	return &operations[request->operation_case];
 }
 
+static struct requester find_requester(const struct connection *connection, const struct frame *frame)
+{
+	const struct ucred *peer = connection_peer(connection);
+
+	if (frame->has_sender)
+		return (struct requester){frame->sender_uid, frame->sender_pid, true};
+	return (struct requester){peer->uid, peer->pid, true};
+}
+
 void requests_handle(struct broker *broker, struct connection *connection, struct frame *frame)
 {
 	struct failure failure;
@@ -289,11 +298,16 @@ void requests_handle(struct broker *broker, struct connection *connection, struc
 							     : "it sent something that is no request");
 		return;
 	}
-	const struct asker asker = {connection_id(connection), request->serial, ++broker->n_requests};
+	const struct asker asker = {
+		.connection = connection_id(connection),
+		.serial = request->serial,
+		.request = ++broker->n_requests,
+		.requester = find_requester(connection, frame),
+	};
 	const struct operation *operation = find_operation(request);
 	unsigned int flags = operation ? operation->flags : 0;
 
-	audit_begin(broker, connection, &asker, frame, request, flags & CHANGES);
+	audit_begin(broker, connection, &asker, request, flags & CHANGES);
 	if (gate_check(broker, connection, request, frame, flags & PAUSES, &failure) == 0) {
 		/* It knows the operation, so it is in the table. */
 		operation->handle(broker, connection, &asker, request);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Is every page where the service says that it is? Pages are known by their frames, which move with them."""
 
+import os
+
 import journal
 import protocol
 import xenvram_pb2 as pb
@@ -165,6 +167,7 @@ def region_record(stage, region, listed_pins, found):
         going=found.going if stuck else (0, 0),
         live=live,
         pinned=sum(1 << i for i, run in enumerate(live) if pins.get(region.vram_gfn + run[0]) == run[1]),
+        requester=(os.getuid(), os.getpid()),
     )
 
 
@@ -191,8 +194,9 @@ def check_journal(stage, regions):
         if region.state == pb.REGION_STUCK:
             check_stuck_record(found)
     # The old type means something only while the new one is being set.
+    requester = os.getuid(), os.getpid()
     expected = [
-        (pin.first_gfn, pin.nr_pages, DOMID, journal.PIN_SET, pin.cache_attr, pin.owner_uid, stage.uuid)
+        (pin.first_gfn, pin.nr_pages, DOMID, journal.PIN_SET, pin.cache_attr, pin.owner_uid, stage.uuid, requester)
         for pin in listed_pins
         if not pin.cookie
     ]

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 import xenvram_pb2 as pb
-from attempt import QUIET_AT_START_S, Held
+from attempt import QUIET_AT_START_S, Held, undisturbed
 from checker import live
 from operations import REGION_OPERATIONS, Operation
 from places import ANCHOR_VRAM, BACKING, NR_PAGES, VRAM
@@ -71,17 +71,16 @@ class Trail(unittest.TestCase):
 
     def undisturbed(self, operation):
         """(its steps, what it changes the host to, its status)"""
-        attempt = self.prepare(operation)
-        before = self.stage.steps.count("broker")
-        attempt.start()
-        attempt.await_quiet()
-        n_steps = self.stage.steps.count("broker") - before
-        return n_steps, self.host(), pb.Status.Name(attempt.reply().status)
+        attempt, n_steps = undisturbed(self.stage, operation)
+        return n_steps["broker"], self.host(), pb.Status.Name(attempt.reply().status)
 
     def records(self, record, at):
-        """(status, what has come of a region, if that is what it says) of each"""
+        """(status, what has come of a region, if that is what it says) of each; each says who asked"""
         lines = [line for line in self.stage.daemon.log()[at:].splitlines() if "audit: " in line]
         lines = [line for line in lines if f"operation={record} " in line or "operation=Finish " in line]
+        nameless = [line for line in lines if f"[uid={os.getuid()} pid={os.getpid()} " not in line]
+        if nameless:
+            raise Violation(f"by the trail uid {os.getuid()}, pid {os.getpid()} did not ask for: {nameless}")
         whats = [re.search(r"cookie=\S+ what=(.*?)(; .*)? status=", line) for line in lines]
         return [(re.search(r"status=(\w+)", x).group(1), w and w.group(1)) for x, w in zip(lines, whats)]
 

@@ -4,6 +4,7 @@
 import errno
 import os
 import random
+import subprocess
 import time
 import unittest
 
@@ -347,19 +348,36 @@ class InTheMiddle(SimTest):
                 self.assert_at_home()
                 self.host.clear_faults()
 
-    def test_what_a_broker_did_not_live_to_see_is_in_the_trail(self):
-        cookie = self.create()
-        self.host.fault("relocate", 1, 1, "delay", LONG_US)
-        relocations = self.host.begun("relocate")
-        serial = self.asker.start("destroy_region", pb.DestroyRegion(cookie=cookie))
-        self.host.await_begun("relocate", relocations + 1)
+    def finished(self, call, *arguments):
+        """What is in the trail when the broker dies in the call, of what another process asked."""
+        at, n_calls = len(self.daemon.log()), self.host.begun(call)
+        self.host.fault(call, 1, 1, "delay", LONG_US)
+        command = [self.build.xenvramctl, "--socket", self.daemon.socket, *map(str, arguments)]
+        asking = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self.host.await_begun(call, n_calls + 1)
         self.kill("broker")
-        self.assertIsNone(self.in_flight(serial))
-        self.assert_at_home()
-        records = [line for line in self.daemon.log().splitlines() if "operation=Finish" in line]
+        self.assertNotEqual(asking.wait(), 0)
+        wait_for(lambda: "operation=Finish" in self.daemon.log()[at:], "it is finished")
+        records = [line for line in self.daemon.log()[at:].splitlines() if "operation=Finish" in line]
         self.assertEqual(len(records), 1, records)
+        self.assertIn(f"[uid={os.getuid()} pid={asking.pid} operation=Finish domid=1 ", records[0])
+        return records[0]
+
+    def test_what_a_broker_did_not_live_to_see_is_in_the_trail(self):
+        """By whom it was asked, too, and not who made what was changed."""
+        cookie = self.create()
+        pages = ("--domid", 1, "--gfn", 0xE0000, "--pages", 16)
+        self.asker.pin(1, 0xE0000, 16, pb.UC)
+        record = self.finished("relocate", "destroy", hex(cookie))
         for word in ("audit: domain 1", f"cookie={cookie:#x}", "status=OK"):
-            self.assertIn(word, records[0])
+            self.assertIn(word, record)
+        self.assertIn("setting the pin of gfn 0xe0000 + 16 pages status=OK", self.finished("pin", "pin", *pages))
+        self.assertIn("taking away the pin of gfn 0xe0000 + 16 pages", self.finished("pin", "unpin", *pages))
+        way = ("--domid", 1, "--from", OTHER_BACKING, "--to", 0xD0000, "--pages", 16)
+        record = self.finished("relocate", "move-ram", *way)
+        self.assertIn("a move of 16 pages from gfn 0x600 to 0xd0000 status=RETRY", record)
+        self.asker = self.client()
+        self.assert_at_home()
 
     def test_a_supervisor_in_a_creation(self):
         for pages in (0, 1, OTHER_PAGES // 2):

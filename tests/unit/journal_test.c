@@ -8,6 +8,7 @@
 
 #include "daemon/broker/journal.h"
 #include "proto/xenvram.pb-c.h"
+#include "tests/unit/same_requester.h"
 
 static struct region_record some_record(void)
 {
@@ -55,6 +56,7 @@ static void assert_same(const struct region_record *a, const struct region_recor
 	assert_int_equal(a->old_vram_gfn, b->old_vram_gfn);
 	assert_int_equal(a->frontier, b->frontier);
 	assert_int_equal(a->unsettled, b->unsettled);
+	assert_same_requester(&a->requester, &b->requester);
 }
 
 static void test_round_trip(void **state)
@@ -89,6 +91,34 @@ static void test_format(void **state)
 	assert_int_equal(slot[216], 1);
 	for (unsigned int i = 217; i < JOURNAL_SLOT_BYTES; i++)
 		assert_int_equal(slot[i], 0);
+}
+
+/* Who asked ends the slot, of whatever kind. */
+static void test_requester(void **state)
+{
+	(void)state;
+	static const uint8_t end[16] = {1, 0, 0, 0, 0xfe, 0xff, 0x01, 0, 0x78, 0x56, 0x34, 0x12};
+	uint8_t slot[JOURNAL_SLOT_BYTES];
+	struct region_record record = some_record(), found;
+
+	record.requester = (struct requester){0x1fffe, 0x12345678, true};
+	journal_encode(&record, slot);
+	assert_memory_equal(slot + JOURNAL_SLOT_BYTES - sizeof(end), end, sizeof(end));
+	assert_int_equal(journal_decode(slot, &found), 1);
+	assert_same(&record, &found);
+	for (size_t i = 0; i < sizeof(end); i++) {
+		/* A uid and a pid can be any; whether they are known, and what is 0, cannot. */
+		bool is_number = i >= 4 && i < 12;
+		slot[JOURNAL_SLOT_BYTES - sizeof(end) + i] ^= 2;
+		if (is_number)
+			assert_int_equal(journal_decode(slot, &found), 1);
+		else
+			assert_fails(journal_decode(slot, &found), EBADMSG);
+		slot[JOURNAL_SLOT_BYTES - sizeof(end) + i] ^= 2;
+	}
+	/* Nobody has no uid. */
+	slot[JOURNAL_SLOT_BYTES - sizeof(end)] = 0;
+	assert_fails(journal_decode(slot, &found), EBADMSG);
 }
 
 static void assert_undecodable(const uint8_t *slot, int error)
@@ -437,6 +467,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_requester),
 		cmocka_unit_test(test_free_slot),
 		cmocka_unit_test(test_unknown_version),
 		cmocka_unit_test(test_wrong_length_and_endless_uuid),

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "daemon/broker/move_journal.h"
+#include "tests/unit/same_requester.h"
 
 static struct move_record some_record(void)
 {
@@ -27,6 +28,7 @@ static void assert_same(const struct move_record *a, const struct move_record *b
 	assert_true(a->destination == b->destination);
 	assert_true(a->nr_pages == b->nr_pages);
 	assert_int_equal(a->force, b->force);
+	assert_same_requester(&a->requester, &b->requester);
 }
 
 /* What version 1 wrote, byte by byte: it is read for ever. */
@@ -64,9 +66,10 @@ static void test_what_is_none(void **state)
 	move_journal_encode(&move, slot);
 	assert_int_equal(pin_journal_decode(slot, &pin), 0);
 	move.force = false;
+	move.requester = (struct requester){65534, 1, true};
 	move_journal_encode(&move, slot);
 	assert_int_equal(move_journal_decode(slot, &found), 1);
-	assert_false(found.force);
+	assert_same(&move, &found);
 	slot[4] = 2;
 	assert_undecodable(slot, ENOTSUP);
 	slot[4] = 1;

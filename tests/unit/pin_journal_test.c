@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "daemon/broker/pin_journal.h"
+#include "tests/unit/same_requester.h"
 
 static struct pin_record some_record(void)
 {
@@ -30,6 +31,7 @@ static void assert_same(const struct pin_record *a, const struct pin_record *b)
 	assert_int_equal(a->old_cache_attr, b->old_cache_attr);
 	assert_int_equal(a->state, b->state);
 	assert_int_equal(a->owner_uid, b->owner_uid);
+	assert_same_requester(&a->requester, &b->requester);
 }
 
 /* What version 1 wrote, byte by byte: it is read for ever. */
@@ -58,6 +60,7 @@ static void test_round_trip(void **state)
 	for (unsigned int i = 0; i < N_PIN_STATES; i++) {
 		struct pin_record before = some_record(), after;
 		before.state = i;
+		before.requester = (struct requester){65534, 1, true};
 		before.old_cache_attr = i == 0 ? NO_CACHE_ATTR : XENVRAM__V1__CACHE_ATTR__WB;
 		memset(slot, 0xff, sizeof(slot));
 		pin_journal_encode(&before, slot);
