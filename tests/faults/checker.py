@@ -182,6 +182,8 @@ def check_stuck_record(record):
 def check_journal(stage, regions):
     """It has all that is listed, as it is listed, and nothing else."""
     records = journal.records(stage.journal)
+    if any(magic == journal.MOVE_MAGIC for magic, _ in journal.slots(stage.journal)):
+        raise Violation("the journal has a move, and none is under way")
     of_regions = [record for record in records if isinstance(record, journal.RegionRecord)]
     of_pins = [record for record in records if isinstance(record, journal.PinRecord)]
     if sorted(record.cookie for record in of_regions) != [region.cookie for region in regions]:
