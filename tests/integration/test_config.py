@@ -2,9 +2,11 @@
 """The configuration file: at the start, when it is read anew, and when it has faults."""
 
 import os
+import signal
 import unittest
 
 import protocol
+import xenvram_pb2 as pb
 from harness import SimTest, children, kill
 from waiting import wait_for
 
@@ -30,6 +32,27 @@ class Config(SimTest):
 
     def test_holds_from_the_first_connection_on(self):
         self.assertEqual(self.requests_in_flight(), 7)
+
+    def test_what_is_beyond_waits(self):
+        """No more than so many requests are taken of a connection at a time; others do not notice."""
+        self.add_domain(1)
+        client, other = self.client(), self.client()
+        cookie = client.create(1, 0xF0000, 0x400, 4).cookie
+        worker = self.daemon.await_worker(1)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            taken = [client.start("snapshot", pb.Snapshot(cookie=cookie, sync=True)) for _ in range(6)]
+            self.assertEqual(len(client.regions()), 1)
+            taken.append(client.start("snapshot", pb.Snapshot(cookie=cookie, sync=True)))
+            beyond = client.start("list_regions", pb.ListRegions())
+            for _ in range(20):
+                self.assertEqual(len(other.regions()), 1)
+            with self.assertRaises(TimeoutError):
+                client.finish(beyond, 0)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        for serial in (*taken, beyond):
+            self.assertEqual(client.finish(serial)[0].status, pb.OK)
 
     def test_reload(self):
         client = self.client()
