@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Who may connect, for which domain a connection acts, and what it sees of others."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -278,6 +279,29 @@ class Binding(IdentityTest):
         self.kill_broker()
         handed.take_events("restarted")
         self.assertEqual(as_user(BOB, use).value, (pb.NOT_FOUND, pb.PERMISSION_DENIED))
+
+    def test_of_a_domain_that_was_replaced_unheard(self):
+        """Nobody has told the broker, for the domain had no worker."""
+        asks = {
+            "create": lambda client: client.create(1, VRAM, BACKING, NR_PAGES),
+            "adopt": lambda client: client.create(1, BACKING, 0, NR_PAGES, adopt=True),
+            "pin": lambda client: client.pin(1, BACKING, NR_PAGES),
+            "move_ram": lambda client: client.move_ram(1, BACKING, VRAM, NR_PAGES),
+            "track_dirty": lambda client: client.track_dirty(1, BACKING, NR_PAGES),
+            "map_ram": lambda client: client.map_ram(1, BACKING, VRAM, NR_PAGES),
+        }
+        for name, ask in asks.items():
+            with self.subTest(name):
+                client = self.client()
+                client.bind(1)
+                self.daemon.await_no_worker(1)
+                self.one.destroy()
+                self.one = self.add_domain(1)
+                before = self.one.contents(), self.one.pins()
+                self.refused(pb.NO_DOMAIN, errno.ESRCH, ask, client)
+                self.assertEqual(self.client().regions(), [])
+                self.assertEqual((self.one.contents(), self.one.pins()), before)
+                self.assertIsNone(self.one.tracked())
 
     def test_by_the_library(self):
         arguments = map(str, (self.daemon.socket, 1, 2, BOB, VRAM, BACKING))
