@@ -30,6 +30,15 @@ class MoveTest(SimTest):
     def move(self, source=SOURCE, destination=HOLE, nr_pages=NR_PAGES, **more):
         return self.asker.move_ram(1, source, destination, nr_pages, **more)
 
+    def start_slowly(self, nth, delay_us=700000):
+        """A move whose nth chunk takes long; the request's serial, when that is under way."""
+        relocations = self.host.begun("relocate")
+        self.host.fault("relocate", 1, nth, "delay", delay_us)
+        request = pb.MoveRam(domid=1, source_gfn=SOURCE, destination_gfn=HOLE, nr_pages=NR_PAGES)
+        serial = self.asker.start("move_ram", request)
+        self.host.await_begun("relocate", relocations + nth)
+        return serial
+
     def moved(self, pages, source=SOURCE, destination=HOLE):
         """The contents with these pages moved."""
         contents = dict(self.before)
@@ -152,11 +161,8 @@ class Moves(MoveTest):
 
     def test_one_at_a_time_of_the_same_pages(self):
         """Nobody comes between the chunks of a move."""
-        self.host.fault("relocate", 1, "every", "delay", 50000)
-        request = pb.MoveRam(domid=1, source_gfn=SOURCE, destination_gfn=HOLE, nr_pages=NR_PAGES)
-        serial = self.asker.start("move_ram", request)
         other = self.client()
-        wait_for(self.journal, "the move has begun")
+        serial = self.start_slowly(2, 2000000)
         busy = (pb.CONFLICT, errno.EBUSY)
         self.refused(*busy, other.move_ram, 1, SOURCE + 500, HOLE + 0x5000, 8)
         self.refused(*busy, other.move_ram, 1, BACKING, HOLE + 500, 8)
@@ -264,13 +270,6 @@ class Trouble(MoveTest):
                     self.asker = self.client()
         self.assert_nothing_is_left()
 
-    def start_slowly(self, nth, delay_us=700000):
-        """A move whose nth chunk takes long; returns when that is under way."""
-        self.host.fault("relocate", 1, nth, "delay", delay_us)
-        request = pb.MoveRam(domid=1, source_gfn=SOURCE, destination_gfn=HOLE, nr_pages=NR_PAGES)
-        self.asker.start("move_ram", request)
-        wait_for(self.journal, "the move has begun")
-
     def assert_undone(self):
         wait_for(lambda: not self.journal(), "the move is undone")
         self.assert_contents(self.before, self.domain)
@@ -298,10 +297,10 @@ class Trouble(MoveTest):
 
     def test_no_other_worker_can_be_had(self):
         """Then nobody knows yet where the pages are; they go back when somebody can look."""
-        self.start_slowly(2, 20000000)
+        serial = self.start_slowly(2, 20000000)
         self.host.fault("map", 1, "every", "fail", "ENOMEM")
         kill(self.daemon.worker_pid(1))
-        reply, _ = self.asker.finish(self.asker.last_serial)
+        reply, _ = self.asker.finish(serial)
         self.assertEqual((reply.status, reply.os_error), (pb.STUCK, errno.EBUSY), reply.message)
         self.assertIn("go back", reply.message)
         self.assertTrue(self.journal())
@@ -310,9 +309,9 @@ class Trouble(MoveTest):
         self.assert_contents(self.before, self.domain)
 
     def test_the_domain_dies(self):
-        self.start_slowly(2)
+        serial = self.start_slowly(2)
         self.domain.destroy()
-        reply, _ = self.asker.finish(self.asker.last_serial)
+        reply, _ = self.asker.finish(serial)
         self.assertEqual((reply.status, reply.os_error), (pb.NO_DOMAIN, errno.ESRCH), reply.message)
         wait_for(lambda: not self.journal(), "the move is forgotten")
         self.daemon.await_no_worker(1)
