@@ -17,9 +17,11 @@ from harness import Follower, SimTest, kill
 from waiting import PATIENCE_S, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 64
-SLOW_US = 2000  # what a poll of the expensive domain takes
-PERIOD_US = 5000
+SLOW_US = 20000  # what a poll of the expensive domain takes
 QUIET, EXPENSIVE = 1, 2
+# The quiet one is stretched to 200 ms while it is idle: a poll that loses its CPU for a while does not take so
+# much of the budget that this would count instead.
+PERIOD_US = {QUIET: 50000, EXPENSIVE: 5000}
 
 
 class Stirrer(Follower):
@@ -36,7 +38,7 @@ class Stirrer(Follower):
 
 
 class Top(SimTest):
-    config = "[tracking]\npoll-budget-percent = 5\n"
+    config = "[tracking]\npoll-budget-percent = 50\n"
 
     def setUp(self):
         super().setUp()
@@ -46,7 +48,7 @@ class Top(SimTest):
         for domid in (QUIET, EXPENSIVE):
             self.add_domain(domid)
             self.cookies[domid] = self.asker.create(domid, VRAM, BACKING, NR_PAGES).cookie
-            self.logs[domid] = self.open_log(self.asker.subscribe(self.cookies[domid], period_us=PERIOD_US))
+            self.logs[domid] = self.open_log(self.asker.subscribe(self.cookies[domid], period_us=PERIOD_US[domid]))
         self.stirrer = Stirrer(self.client(), self.cookies[EXPENSIVE])
         self.stirrer.start()
         self.addCleanup(self.end_stirrer)
@@ -109,40 +111,40 @@ class Top(SimTest):
         self.assertEqual(len(frames), 3)
         for frame in frames:
             self.assertEqual([d["domid"] for d in frame["domains"]], [EXPENSIVE, QUIET], "most time first")
-            self.assertEqual(frame["budget_ppm"], 50000)
+            self.assertEqual(frame["budget_ppm"], 500000)
             expensive, quiet = frame["domains"]
-            self.assertEqual((expensive["wanted_period_us"], expensive["stretch"]), (PERIOD_US, "budget"))
-            self.assertEqual((quiet["wanted_period_us"], quiet["stretch"]), (PERIOD_US, "idle"))
+            self.assertEqual((expensive["wanted_period_us"], expensive["stretch"]), (PERIOD_US[EXPENSIVE], "budget"))
+            self.assertEqual((quiet["wanted_period_us"], quiet["stretch"]), (PERIOD_US[QUIET], "idle"))
             self.assertEqual((quiet["regions"], quiet["subscriptions"]), (1, 1))
             for domain in frame["domains"]:
-                self.assertGreater(domain["period_us"], PERIOD_US)
+                self.assertGreater(domain["period_us"], PERIOD_US[domain["domid"]])
             self.assertEqual(quiet["dirty_device_model_pages_per_s"], 0)
         rates = [frame["domains"][0] for frame in frames]
         mean = {key: sum(r[key] for r in rates) / 3 for key in rates[0] if key.endswith(("_per_s", "_percent"))}
         self.assertAlmostEqual(mean["polls_per_s"], polls / seconds, delta=0.3 * polls / seconds)
-        # A poll takes what it is delayed by, and a little.
-        self.assertGreater(mean["cpu_percent"], mean["polls_per_s"] * SLOW_US / 1e6 * 100 * 0.99)
-        self.assertLess(mean["cpu_percent"], 10)
+        # A poll takes what it is delayed by, and a little; it may be counted before its time is.
+        self.assertGreater(mean["cpu_percent"], mean["polls_per_s"] * SLOW_US / 1e6 * 100 * 0.95)
+        self.assertLess(mean["cpu_percent"], 75)
         self.assertTrue(0 < mean["dirty_device_model_pages_per_s"] < 21, mean)
 
     def test_domains_and_watch_say_it_too(self):
         domains = json.loads(self.run_ctl("--json", "domains"))
         self.assertEqual(
             [(d["domid"], d["wanted_period_us"], d["stretch"]) for d in domains],
-            [(QUIET, PERIOD_US, "idle"), (EXPENSIVE, PERIOD_US, "budget")],
+            [(QUIET, PERIOD_US[QUIET], "idle"), (EXPENSIVE, PERIOD_US[EXPENSIVE], "budget")],
         )
         frame = json.loads(self.run_ctl("--json", "watch", hex(self.cookies[EXPENSIVE]), "--frames", 1))
-        self.assertEqual((frame["wanted_period_us"], frame["stretch"]), (PERIOD_US, "budget"))
+        self.assertEqual((frame["wanted_period_us"], frame["stretch"]), (PERIOD_US[EXPENSIVE], "budget"))
 
     def check_table(self, lines):
-        self.assertRegex(lines[0], r"^polling: budget 5\.00 %  used \d+\.\d\d %  one domain \d+\.\d\d %$")
+        self.assertRegex(lines[0], r"^polling: budget 50\.00 %  used \d+\.\d\d %  one domain \d+\.\d\d %$")
         self.assertEqual(
             lines[1].split(),
             ["DOMID", "REGIONS", "READERS", "WANTED", "PERIOD", "WHY", "POLLS/S", "CPU%", "DIRTY/S"],
         )
         self.assertEqual([line.split()[:4] + line.split()[5:6] for line in lines[2:4]], [
             [str(EXPENSIVE), "1", "1", "5.0", "budget"],
-            [str(QUIET), "1", "1", "5.0", "idle"],
+            [str(QUIET), "1", "1", "50.0", "idle"],
         ])  # fmt: skip
         for line in lines[2:4]:
             self.assertRegex(line, r" \d+\.\d +\d+\.\d\d  \d+/\d+/\d+$")
@@ -159,7 +161,7 @@ class Top(SimTest):
         self.addCleanup(os.close, ours)
         termios.tcsetwinsize(theirs, (rows, 80))
         process = subprocess.Popen(
-            self.command("top", "--interval", 100),
+            self.command("top", "--interval", 500),
             env=self.daemon.environment,
             stdin=theirs,
             stdout=theirs,
