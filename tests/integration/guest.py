@@ -75,7 +75,6 @@ class Host:
         """{kind: hypercalls so far}, and how often tracking has begun ("arms") and ended ("stops")"""
         return json.loads(self.simxen("stats", "--json"))["domains"][str(domid)]
 
-
     def begun(self, kind):
         """How many such hypercalls have begun, in all domains. Those of a domain are counted when a delay is over."""
         return json.loads(self.simxen("stats", "--json"))["total"][kind]
