@@ -5,58 +5,86 @@
 #include <string.h>
 
 #include "daemon/broker/connection.h"
-#include "daemon/broker/journal.h"
 #include "daemon/broker/listening.h"
 #include "daemon/broker/move_journal.h"
 #include "daemon/broker/pin_journal.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
+#include "daemon/broker/region_journal.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
 
+/* As region_journal_decode(). */
+static int inherit_region(struct broker *broker, const uint8_t *bytes, unsigned int slot)
+{
+	struct region_record record;
+	int n = region_journal_decode(bytes, &record);
+	if (n > 0)
+		regions_inherit(broker, &record, slot);
+	return n;
+}
+
+static void reserve_region(struct broker *broker, unsigned int slot)
+{
+	region_table_reserve(&broker->regions, slot);
+}
+
+static int inherit_pin(struct broker *broker, const uint8_t *bytes, unsigned int slot)
+{
+	struct pin_record record;
+	int n = pin_journal_decode(bytes, &record);
+	if (n > 0)
+		raw_pins_inherit(broker, &record, slot);
+	return n;
+}
+
+static void reserve_pin(struct broker *broker, unsigned int slot)
+{
+	pins_reserve(&broker->pins, slot);
+}
+
+static int inherit_move(struct broker *broker, const uint8_t *bytes, unsigned int slot)
+{
+	struct move_record record;
+	int n = move_journal_decode(bytes, &record);
+	if (n > 0)
+		raw_moves_inherit(broker, &record, slot);
+	return n;
+}
+
+static void reserve_move(struct broker *broker, unsigned int slot)
+{
+	moves_reserve(&broker->moves, slot);
+}
+
+static const struct part {
+	const char *name; /* what it has */
+	const struct journal_kind *kind;
+	int (*inherit)(struct broker *broker, const uint8_t *bytes, unsigned int slot);
+	void (*reserve)(struct broker *broker, unsigned int slot);
+} parts[] = {
+	{"regions", &region_journal, inherit_region, reserve_region},
+	{"pins", &pin_journal, inherit_pin, reserve_pin},
+	{"moves", &move_journal, inherit_move, reserve_move},
+};
+
 /* What cannot be read is left for who can: guest pages may be where it alone says. */
-static void read_journal(struct broker *broker)
+static void inherit_part(struct broker *broker, const struct part *part)
 {
-	for (unsigned int slot = 0; slot < broker->regions.n_slots; slot++) {
-		struct region_record record;
-		int n = journal_read(broker->journal_fd, slot, &record);
-		if (n > 0)
-			regions_inherit(broker, &record, slot);
-		if (n >= 0)
-			continue;
-		log_error("slot %u of the journal is passed over: %s", slot, strerror(errno));
-		region_table_reserve(&broker->regions, slot);
-	}
-}
+	uint8_t bytes[JOURNAL_SLOT_BYTES];
 
-static void read_pins(struct broker *broker)
-{
-	for (unsigned int slot = 0; slot < MAX_RAW_PINS; slot++) {
-		struct pin_record record;
-		int n = pin_journal_read(broker->journal_fd, slot, &record);
+	for (unsigned int slot = 0; slot < part->kind->n_slots; slot++) {
+		int n = journal_read(part->kind, broker->journal_fd, slot, bytes);
 		if (n > 0)
-			raw_pins_inherit(broker, &record, slot);
+			n = part->inherit(broker, bytes, slot);
 		if (n >= 0)
 			continue;
-		log_error("slot %u for pins of the journal is passed over: %s", slot, strerror(errno));
-		pins_reserve(&broker->pins, slot);
-	}
-}
-
-static void read_moves(struct broker *broker)
-{
-	for (unsigned int slot = 0; slot < MAX_RAW_MOVES; slot++) {
-		struct move_record record;
-		int n = move_journal_read(broker->journal_fd, slot, &record);
-		if (n > 0)
-			raw_moves_inherit(broker, &record, slot);
-		if (n >= 0)
-			continue;
-		log_error("slot %u for moves of the journal is passed over: %s", slot, strerror(errno));
-		moves_reserve(&broker->moves, slot);
+		log_error("slot %u for %s of the journal is passed over: %s", slot, part->name,
+			strerror(errno));
+		part->reserve(broker, slot);
 	}
 }
 
@@ -65,9 +93,8 @@ void inherit_start(struct broker *broker, struct frame *frame)
 	broker->journal_fd = frame_take_fd(frame, 0);
 	for (unsigned int i = 1; i < frame->n_fds; i++)
 		listening_add(broker, frame_take_fd(frame, i));
-	read_journal(broker);
-	read_pins(broker);
-	read_moves(broker);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		inherit_part(broker, &parts[i]);
 }
 
 static void take_id(struct broker *broker, uint64_t id)

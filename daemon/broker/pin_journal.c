@@ -6,9 +6,7 @@
 #include <string.h>
 
 struct slot_v1 {
-	uint32_t magic;
-	uint16_t version;
-	uint16_t length;
+	struct journal_head head;
 	uint64_t first_gfn;
 	uint64_t nr_pages;
 	uint32_t domid;
@@ -21,12 +19,17 @@ struct slot_v1 {
 
 _Static_assert(sizeof(struct slot_v1) <= JOURNAL_RECORD_BYTES, "a record fits its slot");
 
-void pin_journal_encode(const struct pin_record *record, uint8_t slot[JOURNAL_SLOT_BYTES])
+const struct journal_kind pin_journal = {
+	.magic = 0x4a505658, /* "XVPJ" */
+	.first_slot = MAX_REGIONS,
+	.n_slots = MAX_RAW_PINS,
+	.version = 1,
+	.length = {sizeof(struct slot_v1)},
+};
+
+void pin_journal_encode(const struct pin_record *record, uint8_t ret_slot[JOURNAL_SLOT_BYTES])
 {
 	struct slot_v1 v1 = {
-		.magic = htole32(PIN_JOURNAL_MAGIC),
-		.version = htole16(PIN_JOURNAL_VERSION),
-		.length = htole16(sizeof(v1)),
 		.first_gfn = htole64(record->gfns.first),
 		.nr_pages = htole64(record->gfns.nr_pages),
 		.domid = htole32(record->domid),
@@ -36,9 +39,7 @@ void pin_journal_encode(const struct pin_record *record, uint8_t slot[JOURNAL_SL
 		.owner_uid = htole32(record->owner_uid),
 	};
 	memcpy(v1.uuid, record->uuid, sizeof(v1.uuid));
-	memset(slot, 0, JOURNAL_SLOT_BYTES);
-	memcpy(slot, &v1, sizeof(v1));
-	journal_encode_requester(&record->requester, slot);
+	journal_pack(&pin_journal, &v1, &record->requester, ret_slot);
 }
 
 static bool is_plausible(const struct pin_record *record)
@@ -54,13 +55,11 @@ static bool is_plausible(const struct pin_record *record)
 int pin_journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct pin_record *ret_record)
 {
 	struct slot_v1 v1;
-	memcpy(&v1, slot, sizeof(v1));
-	if (le32toh(v1.magic) != PIN_JOURNAL_MAGIC)
-		return 0;
-	if (le16toh(v1.version) != PIN_JOURNAL_VERSION) {
-		errno = ENOTSUP;
-		return -1;
-	}
+	struct requester requester;
+	int version = journal_unpack(&pin_journal, slot, &v1, &requester);
+
+	if (version <= 0)
+		return version;
 	struct pin_record record = {
 		.gfns = {le64toh(v1.first_gfn), le64toh(v1.nr_pages)},
 		.domid = le32toh(v1.domid),
@@ -68,14 +67,13 @@ int pin_journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct pin_record
 		.cache_attr = le32toh(v1.cache_attr),
 		.old_cache_attr = le32toh(v1.old_cache_attr),
 		.owner_uid = le32toh(v1.owner_uid),
+		.requester = requester,
 	};
 	memcpy(record.uuid, v1.uuid, sizeof(v1.uuid));
-	if (le16toh(v1.length) != sizeof(v1) || !is_plausible(&record)) {
+	if (!is_plausible(&record)) {
 		errno = EBADMSG;
 		return -1;
 	}
-	if (journal_decode_requester(slot, &record.requester) < 0)
-		return -1;
 	*ret_record = record;
 	return 1;
 }
@@ -83,18 +81,7 @@ int pin_journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct pin_record
 int pin_journal_write(int fd, unsigned int slot, const struct pin_record *record)
 {
 	uint8_t bytes[JOURNAL_SLOT_BYTES];
+
 	pin_journal_encode(record, bytes);
-	return journal_write_slot(fd, PIN_JOURNAL_FIRST_SLOT + slot, bytes);
-}
-
-int pin_journal_erase(int fd, unsigned int slot)
-{
-	return journal_erase(fd, PIN_JOURNAL_FIRST_SLOT + slot);
-}
-
-int pin_journal_read(int fd, unsigned int slot, struct pin_record *ret_record)
-{
-	uint8_t bytes[JOURNAL_SLOT_BYTES];
-	int n = journal_read_slot(fd, PIN_JOURNAL_FIRST_SLOT + slot, bytes);
-	return n > 0 ? pin_journal_decode(bytes, ret_record) : n;
+	return journal_write(&pin_journal, fd, slot, bytes);
 }

@@ -20,7 +20,7 @@ static void advance(struct broker *broker, struct move *move);
 
 static int erase(struct broker *broker, struct move *move, struct failure *failure)
 {
-	if (!move->journaled || move_journal_erase(broker->journal_fd, move->slot) == 0)
+	if (!move->journaled || journal_erase(&move_journal, broker->journal_fd, move->slot) == 0)
 		return 0;
 	failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "the journal cannot be written: %s",
 		strerror(errno));

@@ -35,7 +35,7 @@ static void fail_asker(struct broker *broker, struct pin *pin, const struct fail
 
 static int erase(struct broker *broker, struct pin *pin, struct failure *failure)
 {
-	if (!pin->journaled || pin_journal_erase(broker->journal_fd, pin->slot) == 0)
+	if (!pin->journaled || journal_erase(&pin_journal, broker->journal_fd, pin->slot) == 0)
 		return 0;
 	failure_set(failure, XENVRAM__V1__STATUS__INTERNAL, errno, "the journal cannot be written: %s",
 		strerror(errno));

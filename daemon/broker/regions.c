@@ -10,11 +10,11 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
 #include "daemon/broker/governor.h"
-#include "daemon/broker/journal.h"
 #include "daemon/broker/maps.h"
 #include "daemon/broker/policy.h"
 #include "daemon/broker/raw_moves.h"
 #include "daemon/broker/raw_pins.h"
+#include "daemon/broker/region_journal.h"
 #include "daemon/broker/subscription.h"
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
@@ -38,8 +38,8 @@ int regions_journal(struct broker *broker, struct region *region)
 
 	if (gone && !region->journaled)
 		return 0;
-	if ((gone ? journal_erase(broker->journal_fd, region->slot)
-		  : journal_write(broker->journal_fd, region->slot, &region->record)) < 0) {
+	if ((gone ? journal_erase(&region_journal, broker->journal_fd, region->slot)
+		  : region_journal_write(broker->journal_fd, region->slot, &region->record)) < 0) {
 		log_error("region 0x%" PRIx64 " cannot be %s the journal: %s", region->record.cookie,
 			gone ? "erased from" : "written to", strerror(errno));
 		return -1;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The journal, read as the broker writes it: daemon/broker/journal.c, and pin_journal.c."""
+"""The journal, read as the broker writes it: daemon/broker/journal.c, region_journal.c and pin_journal.c."""
 
 import struct
 from typing import NamedTuple

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/broker/journal.h"
+#include "daemon/broker/region_journal.h"
 #include "daemon/broker/task.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,12 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 0)
 		memcpy(slot, data, size < sizeof(slot) ? size : sizeof(slot));
-	if (journal_decode(slot, &record) != 1)
+	if (region_journal_decode(slot, &record) != 1)
 		return 0;
 	if (!is_safe(&record))
 		abort();
-	journal_encode(&record, again);
-	if (journal_decode(again, &decoded) != 1 || decoded.cookie != record.cookie ||
+	region_journal_encode(&record, again);
+	if (region_journal_decode(again, &decoded) != 1 || decoded.cookie != record.cookie ||
 		decoded.vram_gfn != record.vram_gfn || decoded.state != record.state ||
 		decoded.pinned != record.pinned || strcmp(decoded.uuid, record.uuid) != 0)
 		abort();

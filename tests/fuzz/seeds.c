@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/broker/journal.h"
+#include "daemon/broker/region_journal.h"
 #include "proto/internal.pb-c.h"
 #include "proto/region_log.h"
 
@@ -114,7 +114,7 @@ static void write_journal(void)
 		.frontier = 1,
 		.state = XENVRAM__V1__REGION_STATE__ACTIVE,
 	};
-	journal_encode(&record, slot);
+	region_journal_encode(&record, slot);
 	write_seed("journal", 0, slot, sizeof(slot));
 
 	record.vram_gfn = 0xf0000;
@@ -124,14 +124,14 @@ static void write_journal(void)
 	record.going = (struct extent){300, 1000};
 	record.frontier = 556;
 	record.unsettled = 256;
-	journal_encode(&record, slot);
+	region_journal_encode(&record, slot);
 	write_seed("journal", 1, slot, sizeof(slot));
 
 	record.going = (struct extent){0};
 	record.state = XENVRAM__V1__REGION_STATE__MOVING;
 	record.between = record.going_back = true;
 	record.old_vram_gfn = 0xe0000;
-	journal_encode(&record, slot);
+	region_journal_encode(&record, slot);
 	write_seed("journal", 2, slot, sizeof(slot));
 }
 

@@ -88,7 +88,7 @@ static void begin_anew(struct bench *bench)
 {
 	struct region_record record;
 
-	bench->forgotten = journal_decode(bench->slot, &record) != 1;
+	bench->forgotten = region_journal_decode(bench->slot, &record) != 1;
 	if (bench->forgotten)
 		return;
 	bench->record = record;
@@ -153,7 +153,7 @@ static bool write_journal(struct bench *bench)
 		if (gone)
 			memset(bench->slot, 0, sizeof(bench->slot));
 		else
-			journal_encode(&bench->record, bench->slot);
+			region_journal_encode(&bench->record, bench->slot);
 		return true;
 	}
 	task_unwritten(&bench->task, &bench->record, EIO);
@@ -281,7 +281,7 @@ void bench_check(const struct bench *bench)
 	if (bench->limited_writes)
 		return;
 	/* The journal says the same. */
-	assert_int_equal(journal_decode(bench->slot, &read), 1);
+	assert_int_equal(region_journal_decode(bench->slot, &read), 1);
 	assert_int_equal(read.state, bench->record.state);
 	assert_int_equal(read.vram_gfn, bench->record.vram_gfn);
 	assert_same_extents(&read.live, &bench->record.live);

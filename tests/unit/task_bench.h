@@ -6,7 +6,7 @@
 #ifndef XENVRAM_TESTS_TASK_BENCH_H
 #define XENVRAM_TESTS_TASK_BENCH_H
 
-#include "daemon/broker/journal.h"
+#include "daemon/broker/region_journal.h"
 #include "daemon/broker/task.h"
 
 /* Where the region of every test is, and goes; its first page has the number BENCH_NUMBER. */
