@@ -46,9 +46,8 @@ static bool is_plausible(const struct move_record *record)
 	struct extent destination = {record->destination, record->nr_pages};
 	return record->nr_pages > 0 && record->nr_pages <= MAX_REGION_PAGES &&
 	       record->source <= MAX_GFN - record->nr_pages &&
-	       record->destination <= MAX_GFN - record->nr_pages &&
-	       extent_overlap(source, destination).nr_pages == 0 && record->domid <= MAX_DOMID &&
-	       record->uuid[UUID_BYTES - 1] == '\0';
+	       record->destination <= MAX_GFN - record->nr_pages && !extents_overlap(source, destination) &&
+	       record->domid <= MAX_DOMID && record->uuid[UUID_BYTES - 1] == '\0';
 }
 
 int move_journal_decode(const uint8_t slot[JOURNAL_SLOT_BYTES], struct move_record *ret_record)

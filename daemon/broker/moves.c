@@ -25,42 +25,9 @@ void moves_deinit(struct moves *moves)
 
 /* ---- may it be? ---- */
 
-struct named_extent {
-	const char *name;
-	struct extent gfns;
-};
-
-static bool overlap(struct extent a, struct extent b)
-{
-	return extent_overlap(a, b).nr_pages > 0;
-}
-
-static int check_regions(const struct region_table *regions, uint32_t domid, struct named_extent range,
-	struct failure *failure)
-{
-	const struct region *region;
-	struct claim claims[MAX_CLAIMS];
-
-	LIST_FOREACH(region, &regions->regions, link) {
-		unsigned int n =
-			region->record.domid == domid ? region_record_claims(&region->record, claims) : 0;
-		for (unsigned int i = 0; i < n; i++) {
-			if (overlap((struct extent){claims[i].first_gfn, claims[i].nr_pages}, range.gfns))
-				return failure_set(failure, CONFLICT, EBUSY,
-					"domain %u: %s 0x%" PRIx64 " + %" PRIu64
-					" pages overlaps the %s 0x%" PRIx64 " + %" PRIu64
-					" pages of region 0x%" PRIx64,
-					domid, range.name, range.gfns.first, range.gfns.nr_pages,
-					claims[i].name, claims[i].first_gfn, claims[i].nr_pages,
-					region->record.cookie);
-		}
-	}
-	return 0;
-}
-
 /* Moves that are under way, and those that a later reader of the journal would take for such. */
 static int check_moves(
-	const struct moves *moves, uint32_t domid, struct named_extent range, struct failure *failure)
+	const struct moves *moves, uint32_t domid, const struct claim *range, struct failure *failure)
 {
 	const struct move *move;
 
@@ -68,12 +35,12 @@ static int check_moves(
 		const struct move_record *record = &move->record;
 		if (record->domid != domid)
 			continue;
-		if (overlap((struct extent){record->source, record->nr_pages}, range.gfns) ||
-			overlap((struct extent){record->destination, record->nr_pages}, range.gfns))
+		if (extents_overlap((struct extent){record->source, record->nr_pages}, range->gfns) ||
+			extents_overlap((struct extent){record->destination, record->nr_pages}, range->gfns))
 			return failure_set(failure, CONFLICT, EBUSY,
 				"domain %u: %s 0x%" PRIx64 " + %" PRIu64 " pages overlaps what %s, %" PRIu64
 				" pages from 0x%" PRIx64 " to 0x%" PRIx64 "; ask again",
-				domid, range.name, range.gfns.first, range.gfns.nr_pages,
+				domid, range->name, range->gfns.first, range->gfns.nr_pages,
 				move->over ? "was being moved, and cannot be erased from the journal"
 					   : "is being moved",
 				record->nr_pages, record->source, record->destination);
@@ -84,7 +51,7 @@ static int check_moves(
 int moves_admit(const struct moves *moves, const struct region_table *regions,
 	const struct move_record *record, struct failure *failure)
 {
-	const struct named_extent ranges[] = {
+	const struct claim ranges[] = {
 		{"source", {record->source, record->nr_pages}},
 		{"destination", {record->destination, record->nr_pages}},
 	};
@@ -93,8 +60,8 @@ int moves_admit(const struct moves *moves, const struct region_table *regions,
 	char who[48];
 
 	for (size_t i = 0; i < 2; i++) {
-		if (check_regions(regions, record->domid, ranges[i], failure) < 0 ||
-			check_moves(moves, record->domid, ranges[i], failure) < 0)
+		if (region_table_admit_claim(regions, record->domid, &ranges[i], EBUSY, failure) < 0 ||
+			check_moves(moves, record->domid, &ranges[i], failure) < 0)
 			return -1;
 	}
 	LIST_FOREACH(move, &moves->list, link)
@@ -117,8 +84,7 @@ int moves_admit_region(const struct moves *moves, const struct region_record *re
 	there.vram_gfn = vram_gfn;
 	unsigned int n = region_record_claims(&there, claims);
 	for (unsigned int i = 0; i < n; i++) {
-		struct named_extent range = {claims[i].name, {claims[i].first_gfn, claims[i].nr_pages}};
-		if (check_moves(moves, record->domid, range, failure) < 0)
+		if (check_moves(moves, record->domid, &claims[i], failure) < 0)
 			return -1;
 	}
 	return 0;

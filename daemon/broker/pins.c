@@ -24,11 +24,6 @@ void pins_deinit(struct pins *pins)
 		pins_remove(pins, LIST_FIRST(&pins->list));
 }
 
-static bool overlap(struct extent a, struct extent b)
-{
-	return extent_overlap(a, b).nr_pages > 0;
-}
-
 static bool is_same(struct extent a, struct extent b)
 {
 	return a.first == b.first && a.nr_pages == b.nr_pages;
@@ -39,7 +34,7 @@ static struct pin *find_overlap(const struct pins *pins, uint32_t domid, struct 
 {
 	struct pin *pin;
 	LIST_FOREACH(pin, &pins->list, link) {
-		if (pin->record.domid == domid && overlap(pin->record.gfns, gfns))
+		if (pin->record.domid == domid && extents_overlap(pin->record.gfns, gfns))
 			return pin;
 	}
 	return NULL;
@@ -59,9 +54,8 @@ static const struct region *find_region(
 		unsigned int n =
 			region->record.domid == domid ? region_record_claims(&region->record, claims) : 0;
 		for (unsigned int i = 0; i < n; i++) {
-			struct extent claimed = {claims[i].first_gfn, claims[i].nr_pages};
 			/* No region pins its backing. */
-			if (!overlap(claimed, gfns) || strcmp(claims[i].name, "backing") == 0)
+			if (!extents_overlap(claims[i].gfns, gfns) || strcmp(claims[i].name, "backing") == 0)
 				continue;
 			*ret_claim = claims[i];
 			return region;
@@ -143,8 +137,8 @@ int pins_admit(const struct pins *pins, const struct region_table *regions, cons
 		return failure_set(failure, CONFLICT, EBUSY,
 			"domain %u: gfn 0x%" PRIx64 " + %" PRIu64 " pages overlaps the %s 0x%" PRIx64
 			" + %" PRIu64 " pages of region 0x%" PRIx64 ", whose memory type is its own",
-			record->domid, record->gfns.first, record->gfns.nr_pages, claim.name, claim.first_gfn,
-			claim.nr_pages, region->record.cookie);
+			record->domid, record->gfns.first, record->gfns.nr_pages, claim.name,
+			claim.gfns.first, claim.gfns.nr_pages, region->record.cookie);
 	if (other && !is_same(other->record.gfns, record->gfns))
 		return failure_set(failure, CONFLICT, EBUSY,
 			"domain %u: gfn 0x%" PRIx64 " + %" PRIu64 " pages overlaps the pin of gfn 0x%" PRIx64

@@ -7,7 +7,7 @@ static unsigned int claim_extents(
 	const struct extents *live, const char *name, uint64_t gfn, struct claim *claims, unsigned int n)
 {
 	for (unsigned int i = 0; i < live->n; i++)
-		claims[n++] = (struct claim){name, gfn + live->run[i].first, live->run[i].nr_pages};
+		claims[n++] = (struct claim){name, {gfn + live->run[i].first, live->run[i].nr_pages}};
 	return n;
 }
 

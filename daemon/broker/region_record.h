@@ -44,8 +44,7 @@ struct region_record {
 /* A run of gfns that a record lays claim to. */
 struct claim {
 	const char *name; /* "vram", "backing", "old vram" */
-	uint64_t first_gfn;
-	uint64_t nr_pages;
+	struct extent gfns;
 };
 
 #define MAX_CLAIMS (3u * MAX_REGION_EXTENTS)

@@ -24,40 +24,32 @@ void region_table_deinit(struct region_table *table)
 	table->slots = NULL;
 }
 
-static bool overlaps(uint64_t a, uint64_t a_pages, uint64_t b, uint64_t b_pages)
-{
-	return a < b + b_pages && b < a + a_pages;
-}
-
-static int check_claim(const struct region_record *record, const struct claim *mine,
-	const struct region_record *other, struct failure *failure)
+static int check_claim(uint32_t domid, const struct claim *mine, const struct region_record *other,
+	int os_error, struct failure *failure)
 {
 	struct claim theirs[MAX_CLAIMS];
 	unsigned int n = region_record_claims(other, theirs);
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (overlaps(mine->first_gfn, mine->nr_pages, theirs[i].first_gfn, theirs[i].nr_pages))
-			return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EEXIST,
+		if (extents_overlap(mine->gfns, theirs[i].gfns))
+			return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, os_error,
 				"domain %u: %s 0x%" PRIx64 " + %" PRIu64 " pages overlaps the %s 0x%" PRIx64
 				" + %" PRIu64 " pages of region 0x%" PRIx64,
-				record->domid, mine->name, mine->first_gfn, mine->nr_pages, theirs[i].name,
-				theirs[i].first_gfn, theirs[i].nr_pages, other->cookie);
+				domid, mine->name, mine->gfns.first, mine->gfns.nr_pages, theirs[i].name,
+				theirs[i].gfns.first, theirs[i].gfns.nr_pages, other->cookie);
 	}
 	return 0;
 }
 
-static int check_claims(const struct region_table *table, const struct region_record *record,
-	const struct claim *claims, unsigned int n, struct failure *failure)
+int region_table_admit_claim(const struct region_table *table, uint32_t domid, const struct claim *claim,
+	int os_error, struct failure *failure)
 {
 	const struct region *region;
 
 	LIST_FOREACH(region, &table->regions, link) {
-		if (region->record.domid != record->domid)
-			continue;
-		for (unsigned int i = 0; i < n; i++) {
-			if (check_claim(record, &claims[i], &region->record, failure) < 0)
-				return -1;
-		}
+		if (region->record.domid == domid &&
+			check_claim(domid, claim, &region->record, os_error, failure) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -92,11 +84,21 @@ uint64_t region_table_pages(const struct region_table *table, uint32_t domid)
 	return n;
 }
 
+static int admit_claims(const struct region_table *table, uint32_t domid, const struct claim *claims,
+	unsigned int n, struct failure *failure)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (region_table_admit_claim(table, domid, &claims[i], EEXIST, failure) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int region_table_admit(
 	const struct region_table *table, const struct region_record *record, struct failure *failure)
 {
 	struct claim claims[MAX_CLAIMS];
-	return check_claims(table, record, claims, region_record_claims(record, claims), failure);
+	return admit_claims(table, record->domid, claims, region_record_claims(record, claims), failure);
 }
 
 int region_table_admit_move(const struct region_table *table, const struct region_record *record,
@@ -105,9 +107,9 @@ int region_table_admit_move(const struct region_table *table, const struct regio
 	struct claim claims[MAX_REGION_EXTENTS];
 	for (unsigned int i = 0; i < record->live.n; i++) {
 		struct extent run = record->live.run[i];
-		claims[i] = (struct claim){"new vram", new_vram_gfn + run.first, run.nr_pages};
+		claims[i] = (struct claim){"new vram", {new_vram_gfn + run.first, run.nr_pages}};
 	}
-	return check_claims(table, record, claims, record->live.n, failure);
+	return admit_claims(table, record->domid, claims, record->live.n, failure);
 }
 
 void region_table_reserve(struct region_table *table, unsigned int slot)

@@ -73,6 +73,10 @@ int region_table_admit(
 int region_table_admit_move(const struct region_table *table, const struct region_record *record,
 	uint64_t new_vram_gfn, struct failure *failure);
 
+/* Does no region lay claim to any of these gfns? 0, or -1 with CONFLICT and os_error, naming the region that does. */
+int region_table_admit_claim(const struct region_table *table, uint32_t domid, const struct claim *claim,
+	int os_error, struct failure *failure);
+
 /*
  * Adds it in `slot`, in a free one when slot is n_slots, or in none, REGION_NO_SLOT. NULL with errno: ENOMEM,
  * EEXIST when the cookie or slot is taken, ENOSPC.

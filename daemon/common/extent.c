@@ -19,6 +19,11 @@ struct extent extent_overlap(struct extent a, struct extent b)
 	return (struct extent){first, end > first ? end - first : 0};
 }
 
+bool extents_overlap(struct extent a, struct extent b)
+{
+	return extent_overlap(a, b).nr_pages > 0;
+}
+
 bool extent_contains(struct extent outer, struct extent inner)
 {
 	return inner.first >= outer.first && extent_end(inner) <= extent_end(outer);

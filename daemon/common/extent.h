@@ -20,6 +20,7 @@ static inline uint64_t extent_end(struct extent extent)
 struct extent extent_hull(struct extent a, struct extent b);
 /* What both have in common. */
 struct extent extent_overlap(struct extent a, struct extent b);
+bool extents_overlap(struct extent a, struct extent b);
 /* Has `outer` every page of `inner`? */
 bool extent_contains(struct extent outer, struct extent inner);
 

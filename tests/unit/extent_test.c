@@ -51,7 +51,7 @@ static void check_pair(struct extent a, struct extent b)
 {
 	struct extent both = extent_overlap(a, b), hull = extent_hull(a, b);
 	uint64_t first = UINT64_MAX, end = 0;
-	bool a_has_all_of_b = true;
+	bool a_has_all_of_b = true, have_one_in_common = false;
 
 	for (uint64_t page = 0; page < 12; page++) {
 		bool in_a = has(a, page), in_b = has(b, page);
@@ -61,7 +61,9 @@ static void check_pair(struct extent a, struct extent b)
 			end = page + 1;
 		}
 		a_has_all_of_b &= in_a || !in_b;
+		have_one_in_common |= in_a && in_b;
 	}
+	assert_int_equal(extents_overlap(a, b), have_one_in_common);
 	if (end > 0)
 		assert_extent(hull, first, end - first);
 	else
