@@ -71,10 +71,16 @@ static int page_map_probe(struct page_map *map, struct guest *guest, const Xenvr
 	return pages_probe(guest, shift->to_gfn, shift->nr_pages, map->at_home, failure);
 }
 
+/* Is there one page at source k that can only be the one that is to go home? */
+static bool is_movable(const struct page_map *map, size_t k, uint64_t page)
+{
+	return map->at_source[k][page] && !map->at_source[1 - k][page] && !map->at_home[page];
+}
+
 static uint64_t length_of_run(const struct page_map *map, size_t k, uint64_t first, uint64_t end)
 {
 	uint64_t n = 0;
-	while (first + n < end && map->at_source[k][first + n] && !map->at_home[first + n])
+	while (first + n < end && is_movable(map, k, first + n))
 		n++;
 	return n;
 }
@@ -116,15 +122,13 @@ static int move_all(struct guest *guest, const Xenvram__Internal__Shift *shift, 
 		bool failed = false;
 		for (size_t k = 0; k < shift->n_from_gfn; k++) {
 			int rc = move_runs(guest, shift, map, k, max_run, ret_error, failure);
-			if (rc < 0)
+			/* It did not say how far it came: nothing may go where a page is by now. */
+			if (rc < 0 || (rc > 0 && page_map_probe(map, guest, shift, failure) < 0))
 				return -1;
 			failed |= rc > 0;
 		}
 		if (!failed)
 			break;
-		/* It did not say how far it came. */
-		if (page_map_probe(map, guest, shift, failure) < 0)
-			return -1;
 		max_run = 1;
 	}
 	return 0;
@@ -145,7 +149,7 @@ static int shift_thoroughly(struct guest *guest, const Xenvram__Internal__Shift 
 			shifted->n_missing += !map.at_home[i];
 		} else if (!(map.at_home[i] && shift->home_wins) && shifted->n_stuck++ == 0) {
 			shifted->first_stuck_gfn = shift->from_gfn[at_first ? 0 : 1] + i;
-			shifted->contested = map.at_home[i];
+			shifted->contested = map.at_home[i] || (at_first && at_second);
 		}
 	}
 	shifted->os_error = error;

@@ -305,9 +305,8 @@ static void test_what_is_back_is_left_alone(void **state)
 	xen.relocate_failures = 0;
 }
 
-static void test_pages_of_two_places(void **state)
+static int put_back_from_two_places(void)
 {
-	(void)state;
 	uint64_t from[] = {VRAM, OTHER};
 	Shift shift = XENVRAM__INTERNAL__SHIFT__INIT;
 	shift.n_from_gfn = 2;
@@ -315,24 +314,53 @@ static void test_pages_of_two_places(void **state)
 	shift.to_gfn = BACKING;
 	shift.nr_pages = 100;
 	shift.thorough = true;
+	shifted = (Shifted)XENVRAM__INTERNAL__SHIFTED__INIT;
+	return relocation_shift(&guest, &shift, &shifted, &failure);
+}
+
+static void test_pages_of_two_places(void **state)
+{
+	(void)state;
 	for (unsigned int split = 0; split <= 100; split++) {
 		memset(xen.page, 0, sizeof(xen.page));
 		fake_xen_populate(VRAM, split, NUMBER);
 		fake_xen_populate(OTHER + split, 100 - split, NUMBER + split);
-		shifted = (Shifted)XENVRAM__INTERNAL__SHIFTED__INIT;
-		assert_int_equal(relocation_shift(&guest, &shift, &shifted, &failure), 0);
+		assert_int_equal(put_back_from_two_places(), 0);
 		assert_int_equal(shifted.n_stuck + shifted.n_missing, 0);
 		assert_pages(BACKING, 100, NUMBER);
 	}
-	/* A page at both: one goes, the other is somebody's. */
+	/* A page at both: one is somebody's, and nobody can tell which. */
 	fake_xen_populate(VRAM + 7, 1, 1);
 	fake_xen_populate(OTHER + 7, 1, 2);
 	xen.page[BACKING + 7] = 0;
-	shifted = (Shifted)XENVRAM__INTERNAL__SHIFTED__INIT;
-	assert_int_equal(relocation_shift(&guest, &shift, &shifted, &failure), 0);
+	assert_int_equal(put_back_from_two_places(), 0);
 	assert_int_equal(shifted.n_stuck, 1);
 	assert_true(shifted.contested);
-	assert_int_equal(shifted.first_stuck_gfn, OTHER + 7);
+	assert_int_equal(shifted.first_stuck_gfn, VRAM + 7);
+	assert_pages(VRAM + 7, 1, 1);
+	assert_pages(OTHER + 7, 1, 2);
+	assert_holes(BACKING + 7, 1);
+}
+
+/* What a call that failed has moved is in the way of the other place's pages. */
+static void test_two_places_and_a_failure(void **state)
+{
+	(void)state;
+	for (unsigned int good_pages = 0; good_pages < 50; good_pages++) {
+		memset(xen.page, 0, sizeof(xen.page));
+		fake_xen_populate(VRAM, 50, NUMBER);
+		fake_xen_populate(OTHER + 50, 50, NUMBER + 50);
+		fake_xen_populate(OTHER + 7, 1, 1);
+		xen.relocate_error = ENOMEM;
+		xen.relocate_failures = 1;
+		xen.relocate_good_pages = good_pages;
+		assert_int_equal(put_back_from_two_places(), 0);
+		assert_int_equal(xen.n_freed, 0);
+		assert_int_equal(shifted.n_stuck, 1);
+		assert_pages(BACKING, 7, NUMBER);
+		assert_pages(BACKING + 8, 92, NUMBER + 8);
+		assert_pages(OTHER + 7, 1, 1);
+	}
 }
 
 /* ---- memory types ---- */
@@ -534,6 +562,7 @@ int main(void)
 		TEST(test_missing_pages),
 		TEST(test_what_is_back_is_left_alone),
 		TEST(test_pages_of_two_places),
+		TEST(test_two_places_and_a_failure),
 		TEST(test_memory_types),
 		TEST(test_pins_are_refused),
 		TEST(test_map),
