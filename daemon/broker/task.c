@@ -11,7 +11,7 @@ static void set_active(struct region_record *record)
 {
 	record->state = ACTIVE;
 	record->going = (struct extent){0};
-	record->between = record->going_back = false;
+	record->ending = record->between = record->going_back = false;
 	record->old_vram_gfn = 0;
 	record->frontier = record->nr_pages;
 	record->unsettled = 0;
@@ -31,17 +31,18 @@ static void set_stuck(struct region_record *record)
 		swap_vram(record);
 	record->going_back = false;
 	record->state = STUCK;
-	if (record->between)
-		record->pinned = 0;
 	region_record_unsettle(record);
 }
 
 /* ---- beginnings ---- */
 
-static void start(struct task *task, struct region_record *record, enum task_stage stage, bool is_on_disk)
+/* `before`: what the record was, or is again; is_on_disk: and that is in the journal. */
+static void start(struct task *task, const struct region_record *record, const struct region_record *before,
+	enum task_stage stage, bool is_on_disk)
 {
 	*task = (struct task){
 		.stage = stage,
+		.before = *before,
 		.cursor = unsettled_end(record),
 		.is_on_disk = is_on_disk,
 	};
@@ -49,15 +50,19 @@ static void start(struct task *task, struct region_record *record, enum task_sta
 
 void task_begin_creation(struct task *task, struct region_record *record)
 {
+	struct region_record before = *record;
+
+	before.state = GONE;
 	record->state = CREATING;
 	record->live = extents_whole(record->nr_pages);
 	record->frontier = record->unsettled = 0;
-	start(task, record, TASK_CHECK, false);
+	start(task, record, &before, TASK_CHECK, false);
 	task->creation = true;
 }
 
 void task_begin_destruction(struct task *task, struct region_record *record, struct extent going)
 {
+	struct region_record before = *record;
 	bool was_active = record->state == ACTIVE;
 	bool partial = going.nr_pages > 0 && going.nr_pages < extents_n_pages(&record->live);
 
@@ -71,11 +76,12 @@ void task_begin_destruction(struct task *task, struct region_record *record, str
 	struct extent target = target_of(record);
 	record->frontier = was_active ? extent_end(target) : target.first;
 	record->unsettled = was_active ? 0 : target.nr_pages;
-	start(task, record, TASK_LOOSEN, !was_active);
+	start(task, record, &before, TASK_LOOSEN, !was_active);
 }
 
 void task_begin_move(struct task *task, struct region_record *record, uint64_t new_vram_gfn)
 {
+	struct region_record before = *record;
 	bool was_active = record->state == ACTIVE;
 
 	record->state = MOVING;
@@ -89,7 +95,7 @@ void task_begin_move(struct task *task, struct region_record *record, uint64_t n
 			swap_vram(record);
 		region_record_unsettle(record);
 	}
-	start(task, record, was_active ? TASK_CHECK : TASK_LOOSEN, !was_active);
+	start(task, record, &before, was_active ? TASK_CHECK : TASK_LOOSEN, !was_active);
 }
 
 /* Nobody can be given the cookie of a creation any more. */
@@ -105,8 +111,8 @@ void task_begin_inherited(struct task *task, struct region_record *record)
 		set_ending(record);
 	if (record->state == MOVING)
 		region_record_unsettle(record);
-	start(task, record, record->state == ACTIVE || record->state == STUCK ? TASK_IDLE : TASK_LOOSEN,
-		true);
+	start(task, record, record,
+		record->state == ACTIVE || record->state == STUCK ? TASK_IDLE : TASK_LOOSEN, true);
 	task->begun = true;
 }
 
@@ -150,12 +156,7 @@ static void undo(struct task *task, struct region_record *record, const struct f
 static void call_off(struct task *task, struct region_record *record, const struct failure *failure)
 {
 	fail(task, failure);
-	if (task->creation) {
-		record->state = GONE;
-	} else {
-		swap_vram(record);
-		set_active(record);
-	}
+	*record = task->before;
 	task->stage = TASK_END;
 }
 
@@ -200,20 +201,16 @@ static uint64_t n_concerned(const struct region_record *record)
 
 static void say_stuck(struct task *task, const struct region_record *record, const struct task_answer *answer)
 {
-	bool within_vram = moves_within_vram(record);
+	const char *place = moves_within_vram(record) ? record->state == MOVING ? "the new " : "the old "
+			    : record->between         ? "the new or old "
+						      : "";
 	struct failure cause;
 
 	failure_set(&cause, XENVRAM__V1__STATUS__STUCK, EBUSY,
 		"domain %u: %" PRIu64 " of %" PRIu64 " pages are still at %svram, the first at gfn 0x%" PRIx64
 		"%s%s%s",
-		record->domid, task->n_stuck, n_concerned(record),
-		!within_vram              ? ""
-		: record->state == MOVING ? "the new "
-					  : "the old ",
-		answer->first_stuck_gfn,
-		answer->contested ? (within_vram ? " with another page in its place"
-						 : " with another page in its place at backing")
-				  : "",
+		record->domid, task->n_stuck, n_concerned(record), place, answer->first_stuck_gfn,
+		answer->contested ? " with another page at one of its places" : "",
 		answer->os_error ? ": " : "", answer->os_error ? strerror(answer->os_error) : "");
 	set_stuck_failure(&task->stuck, record, &cause);
 }
@@ -294,7 +291,7 @@ static void shrink(const struct task *task, struct region_record *record)
 	record->pinned = pinned;
 }
 
-/* All of it is done, or undone. */
+/* All of it is done, or undone; going ahead, these were pinned. */
 static void conclude(struct task *task, struct region_record *record, uint32_t pinned)
 {
 	say_missing(task, record);
@@ -313,7 +310,7 @@ static void conclude(struct task *task, struct region_record *record, uint32_t p
 		if (record->going_back)
 			swap_vram(record);
 		if (record->state != SHRINKING)
-			record->pinned = pinned;
+			record->pinned = record->going_back ? wanted_pins(record) : pinned;
 		else if (!task->reverting)
 			shrink(task, record);
 		set_active(record);
@@ -321,10 +318,27 @@ static void conclude(struct task *task, struct region_record *record, uint32_t p
 	task->stage = TASK_END;
 }
 
+/* An undone move has not left what there was. */
+static void say_unpinned(struct task *task, const struct failure *refusal)
+{
+	struct failure why = task->failure;
+
+	if (task->failed)
+		failure_set(&task->failure, why.status, why.os_error,
+			"%.100s; and back at the old vram %.90s", why.text, refusal->text);
+	else
+		fail(task, refusal);
+}
+
 static void settled(struct task *task, struct region_record *record, const struct task_answer *answer)
 {
 	if (answer->failure && goes_ahead(record)) {
 		undo(task, record, answer->failure);
+		return;
+	}
+	if (answer->failure && record->going_back && !task->incomplete) {
+		say_unpinned(task, answer->failure);
+		give_up(task, record, &task->failure);
 		return;
 	}
 	if (answer->failure)
@@ -371,15 +385,6 @@ void task_answered(struct task *task, struct region_record *record, const struct
 
 /* ---- what comes between ---- */
 
-/* It stays in order. */
-static void spare(struct task *task, struct region_record *record, const struct failure *failure)
-{
-	fail(task, failure);
-	record->ending = false;
-	set_active(record);
-	task->stage = TASK_END;
-}
-
 /* It ends as what the journal says that it is. */
 static void unconclude(struct task *task, struct region_record *record, const struct failure *failure)
 {
@@ -397,11 +402,10 @@ void task_unwritten(struct task *task, struct region_record *record, int os_erro
 	failure_set(&failure, XENVRAM__V1__STATUS__INTERNAL, os_error, "the journal cannot be written: %s",
 		strerror(os_error));
 	task->is_on_its_way = false;
-	if (is_unbegun(task, record)) {
-		spare(task, record, &failure);
-	} else if (goes_ahead(record)) {
+	if (!task->begun)
+		call_off(task, record, &failure);
+	else if (goes_ahead(record))
 		undo(task, record, &failure);
-	}
 	/* The next reader would undo it: rather now, while somebody is told. */
 	else if (task->stage == TASK_END && task->creation && record->state == ACTIVE)
 		undo(task, record, &failure);
@@ -434,12 +438,8 @@ void task_give_up(struct task *task, struct region_record *record, const struct 
 {
 	if (task->stage == TASK_IDLE || task->stage == TASK_END)
 		return;
-	if (task->stage == TASK_CHECK) {
+	if (!task->begun) {
 		call_off(task, record, failure);
-		return;
-	}
-	if (is_unbegun(task, record)) {
-		spare(task, record, failure);
 		return;
 	}
 	task->failed = true;

@@ -27,19 +27,20 @@ enum task_stage { TASK_IDLE, TASK_CHECK, TASK_LOOSEN, TASK_SHIFT, TASK_SETTLE, T
 
 struct task {
 	enum task_stage stage;
-	bool creation;          /* began as one */
-	bool begun;             /* a step of it may have been done */
-	uint32_t pieces_pinned; /* bit i: the ith piece that stays of an extent is */
-	bool reverting;         /* a partial destruction was refused before a page moved */
-	uint64_t cursor;        /* going back: pages from here on were looked at */
-	struct extent chunk;    /* being shifted */
-	uint64_t n_stuck;       /* pages that could not be put back */
-	uint64_t n_missing;     /* and that are nowhere */
-	bool incomplete;        /* what goes back did not all go: it will be stuck, */
-	struct failure stuck;   /* for this reason */
-	bool is_on_disk;        /* the journal has a record of it, */
-	bool is_on_its_way;     /* or has if nobody says that it could not be written */
-	bool concluded;         /* it is at its end, and before that the record was this: */
+	bool creation;               /* began as one */
+	bool begun;                  /* a step of it may have been done; */
+	struct region_record before; /* until then, this is what the record is again if it is called off */
+	uint32_t pieces_pinned;      /* bit i: the ith piece that stays of an extent is */
+	bool reverting;              /* a partial destruction was refused before a page moved */
+	uint64_t cursor;             /* going back: pages from here on were looked at */
+	struct extent chunk;         /* being shifted */
+	uint64_t n_stuck;            /* pages that could not be put back */
+	uint64_t n_missing;          /* and that are nowhere */
+	bool incomplete;             /* what goes back did not all go: it will be stuck, */
+	struct failure stuck;        /* for this reason */
+	bool is_on_disk;             /* the journal has a record of it, */
+	bool is_on_its_way;          /* or has if nobody says that it could not be written */
+	bool concluded;              /* it is at its end, and before that the record was this: */
 	struct region_record unconcluded;
 	bool failed;
 	struct failure failure; /* why not what was asked for */

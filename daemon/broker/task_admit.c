@@ -91,7 +91,8 @@ int task_admit_move(const struct region_record *record, uint64_t new_vram_gfn, s
 			new_vram_gfn, record->nr_pages, MAX_GFN);
 	if (record->state == ACTIVE)
 		return 0;
-	if (!record->between)
+	/* What of it has come to its backing by then is at neither of the two. */
+	if (!record->between || record->ending)
 		return failure_set(failure, XENVRAM__V1__STATUS__CONFLICT, EBUSY,
 			"region 0x%" PRIx64 " is stuck while it was destroyed: destroy it again",
 			record->cookie);

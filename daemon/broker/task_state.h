@@ -31,10 +31,11 @@ static inline bool moves_within_vram(const struct region_record *record)
 	return record->state == MOVING || (record->adopted && record->between);
 }
 
-/* The destruction of a region that is in order, of which nothing was done? */
-static inline bool is_unbegun(const struct task *task, const struct region_record *record)
+/* Bit i: live.run[i] is to be pinned where it is going. A move that is undone leaves what there was. */
+static inline uint32_t wanted_pins(const struct region_record *record)
 {
-	return !task->begun && !goes_ahead(record) && record->unsettled == 0;
+	uint32_t all = (1u << record->live.n) - 1;
+	return record->going_back && !record->require_cache_attr ? record->pinned : all;
 }
 
 static inline uint64_t unsettled_end(const struct region_record *record)

@@ -30,11 +30,16 @@ static void fill_check(const struct region_record *record, struct task_step *ste
 	}
 }
 
+static struct gfn_range run_at(struct extent run, uint64_t gfn)
+{
+	return (struct gfn_range){gfn + run.first, run.nr_pages};
+}
+
 static unsigned int add_extents(
 	struct gfn_range *ranges, unsigned int n, const struct extents *extents, uint64_t gfn)
 {
 	for (unsigned int i = 0; i < extents->n; i++)
-		ranges[n++] = (struct gfn_range){gfn + extents->run[i].first, extents->run[i].nr_pages};
+		ranges[n++] = run_at(extents->run[i], gfn);
 	return n;
 }
 
@@ -66,7 +71,7 @@ static void fill_loosen(const struct task *task, const struct region_record *rec
 	case SHRINKING:
 		step->n_unpin = add_holder(step->unpin, 0, record);
 		/* A piece whose pin is refused now must not have one from before. */
-		if (!is_unbegun(task, record))
+		if (task->begun || record->unsettled > 0)
 			step->n_unpin = add_pieces(step->unpin, step->n_unpin, record);
 		if (region_record_is_run_pinned(record, record->going))
 			step->n_pin = add_pieces(step->pin, 0, record);
@@ -113,9 +118,11 @@ static void fill_settle(const struct task *task, const struct region_record *rec
 		step->tracking = task->incomplete ? TRACKING_FOLLOWS : TRACKING_ENDS;
 		break;
 	default:
-		if (!task->incomplete)
-			step->n_pin = add_extents(step->pin, 0, &record->live, step->vram_gfn);
-		step->require_pin = record->require_cache_attr && !record->going_back;
+		for (unsigned int i = 0; i < record->live.n && !task->incomplete; i++) {
+			if (wanted_pins(record) >> i & 1)
+				step->pin[step->n_pin++] = run_at(record->live.run[i], step->vram_gfn);
+		}
+		step->require_pin = record->require_cache_attr || record->going_back;
 	}
 }
 

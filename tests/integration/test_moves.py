@@ -37,6 +37,13 @@ class MoveTest(SimTest):
         self.assertEqual(self.domain.pins(), [(vram, vram + NR_PAGES - 1, WB)])
         self.assertEqual(self.owner.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, vram)])
 
+    def settled(self, cookie, state=pb.ACTIVE):
+        try:
+            region = self.owner.region(cookie)
+            return region.state == state and all(d.worker_running for d in self.owner.domains())
+        except protocol.Restarted:
+            return False
+
     def assert_followed_at(self, cookie, vram):
         since = self.exact_since(self.owner, cookie)
         written = sorted(random.Random(vram).sample(range(NR_PAGES), 40))
@@ -153,6 +160,11 @@ class Moves(MoveTest):
 
 
 class Faults(MoveTest):
+    def setUp(self):
+        super().setUp()
+        self.view = View(self.build, self.host.path)
+        self.addCleanup(self.view.close)
+
     def test_a_move_is_undone(self):
         cookie = self.create()
         for error in ("EINVAL", "EACCES", "EXDEV", "EPERM", "ENOMEM", "ENOENT"):
@@ -175,9 +187,7 @@ class Faults(MoveTest):
     def stick(self):
         """The second chunk cannot be moved, nor anything after that."""
         cookie = self.create()
-        view = View(self.build, self.host.path)
-        self.addCleanup(view.close)
-        view.fault("relocate", 1, 2, errno.ENOMEM, lasting=True)
+        self.view.fault("relocate", 1, 2, errno.ENOMEM, lasting=True)
         message = self.refused(pb.STUCK, errno.EBUSY, self.owner.move, cookie, NEW)
         self.assertIn(f"256 of {NR_PAGES} pages", message)
         self.assertIn(hex(NEW), message)
@@ -217,6 +227,52 @@ class Faults(MoveTest):
         self.assert_contents(self.before, self.domain)
         self.assertEqual(self.domain.pins(), [])
 
+    def test_destruction_is_stuck_of_one_that_is_stuck_between(self):
+        """It can only be destroyed then: its pages may be at three places."""
+        cookie = self.stick()
+        self.view.fault("relocate", 1, 2, errno.ENOMEM, lasting=True)
+        self.refused(pb.STUCK, errno.EBUSY, self.owner.destroy, cookie)
+        self.host.clear_faults()
+        for vram in (VRAM, NEW):
+            message = self.refused(pb.CONFLICT, errno.EBUSY, self.owner.move, cookie, vram)
+            self.assertIn("destroy it again", message)
+        kill(self.daemon.broker_pid())
+        wait_for(lambda: self.settled(cookie, pb.REGION_STUCK), "the next broker has it")
+        self.owner.destroy(cookie)
+        self.assert_contents(self.before, self.domain)
+        self.assertEqual(self.domain.pins(), [])
+
+    def test_another_page_is_where_one_was(self):
+        """Which of the two is the region's nobody can tell: both stay."""
+        cookie = self.stick()
+        self.view.populate(1, VRAM + 3)
+        before = self.domain.contents()
+        message = self.refused(pb.STUCK, errno.EBUSY, self.owner.destroy, cookie)
+        self.assertIn(f"1 of {NR_PAGES} pages are still at the new or old vram", message)
+        self.assertIn("another page", message)
+        after = self.domain.contents()
+        for gfn in (VRAM + 3, NEW + 3):
+            self.assertEqual(after[gfn], before[gfn])
+        self.assertNotIn(BACKING + 3, after)
+        self.assertEqual(self.owner.map(cookie)[1][2], pb.CONTESTED)
+        self.view.depopulate(1, VRAM + 3)
+        self.owner.destroy(cookie)
+        self.assert_contents(self.before, self.domain)
+
+    def test_what_an_undone_move_cannot_pin_again(self):
+        """With any status but OK and STUCK all is as it was, also what is pinned."""
+        cookie = self.create(require_cache_attr=True)
+        for nth in (2, 5):  # there, and after two that unpin, here
+            self.view.fault("pin", 1, nth, errno.ENOSPC)
+        message = self.refused(pb.STUCK, errno.EBUSY, self.owner.move, cookie, NEW)
+        self.assertIn("back at the old vram", message)
+        region = self.owner.region(cookie)
+        self.assertEqual((region.state, region.between, region.pinned), (pb.REGION_STUCK, True, False))
+        self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)
+        self.host.clear_faults()
+        self.owner.move(cookie, VRAM)
+        self.assert_at(cookie, VRAM)
+
 
 class Deaths(MoveTest):
     def test_roles_are_killed_while_a_region_goes_to_and_fro(self):
@@ -245,13 +301,6 @@ class Deaths(MoveTest):
         cursor = log.generation
         self.guest.write([VRAM + 11], 1)
         wait_for(lambda: 11 in log.scan(cursor)[0], "it is followed")
-
-    def settled(self, cookie):
-        try:
-            region = self.owner.region(cookie)
-            return region.state == pb.ACTIVE and all(d.worker_running for d in self.owner.domains())
-        except protocol.Restarted:
-            return False
 
     def test_the_whole_service_is_killed(self):
         cookie = self.create()
