@@ -10,7 +10,7 @@
 
 #define DEFAULT_INTERVAL_MS 1000u
 #define MAX_INTERVAL_MS     4000u /* tracking ends a while after the last call */
-/* After this time the hypervisor tracks the range, whatever it was busy with: what is seen is exact. */
+/* After this time the hypervisor tracks the range, whatever it was busy with, or it cannot: that is said. */
 #define SETTLING_MS 250u
 
 enum {
@@ -109,6 +109,7 @@ int command_dirty(struct ctl *ctl, int argc, char **argv)
 			status = ctl_fail(ctl);
 		} else {
 			status = EXIT_SUCCESS;
+			ctl_warn(ctl);
 			if (ctl->json)
 				print_json(&dirty);
 			else

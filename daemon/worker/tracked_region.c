@@ -281,6 +281,7 @@ void tracked_region_describe(struct tracked_region *region, const struct poll_pa
 		hull_of_gfns = (struct extent){0};
 	if (wanted.nr_pages == 0)
 		region->followed = (struct extent){0};
+	shown.untracked_pages = count_untracked(region, wanted, hull_of_gfns);
 	if (shown.wanted_ns == 0) {
 		log_writer_set_state(&region->log, REGION_LOG_IDLE, &shown);
 		return;
@@ -288,7 +289,6 @@ void tracked_region_describe(struct tracked_region *region, const struct poll_pa
 	struct poll_period period = poll_pace_period(pace, shown.wanted_ns);
 	shown.period_ns = period.ns;
 	shown.stretch = period.stretch;
-	shown.untracked_pages = count_untracked(region, wanted, hull_of_gfns);
 	log_writer_set_state(
 		&region->log, shown.untracked_pages > 0 ? REGION_LOG_PARTIAL : REGION_LOG_TRACKED, &shown);
 }

@@ -233,34 +233,40 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void describe(struct tracker *tracker, struct tracked_region *region, uint64_t now)
+{
+	tracked_region_describe(region, &tracker->pace, tracked_range_known(&tracker->range), now);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct tracker *tracker = data;
 	uint64_t now = clock_now_ns();
 	struct demand demand = demand_now(tracker, now);
+	bool nothing = demand.range.nr_pages == 0, due = !nothing && now >= poll_due(tracker, &demand);
+	struct tracked_region *region;
 
 	(void)fd;
 	(void)what;
-	if (demand.range.nr_pages == 0) {
+	if (nothing)
 		tracker_suspend(tracker);
-		end_requests(tracker, true); /* their regions were removed */
-	} else if (now >= poll_due(tracker, &demand)) {
-		if (poll_now(tracker, demand.range, now) < 0) {
-			tracker->ops->on_domain_gone(tracker->owner);
-			return;
-		}
-		end_requests(tracker, true);
+	if (due && poll_now(tracker, demand.range, now) < 0) {
+		tracker->ops->on_domain_gone(tracker->owner);
+		return;
 	}
+	/* Whoever has an answer reads there how much of it was tracked. */
+	LIST_FOREACH(region, &tracker->regions, link)
+		describe(tracker, region, now);
+	/* Of those with nothing wanted the regions were removed. */
+	if (nothing || due)
+		end_requests(tracker, true);
 
 	demand = demand_now(tracker, now);
 	uint64_t deadline = demand.linger_till_ns;
 	if (demand.range.nr_pages > 0)
 		deadline = min(deadline, poll_due(tracker, &demand));
-	struct tracked_region *region;
-	LIST_FOREACH(region, &tracker->regions, link) {
-		tracked_region_describe(region, &tracker->pace, tracked_range_known(&tracker->range), now);
+	LIST_FOREACH(region, &tracker->regions, link)
 		deadline = min(deadline, tracked_region_wake(region, now));
-	}
 	schedule(tracker, deadline);
 }
 
@@ -293,7 +299,7 @@ int tracker_add(struct tracker *tracker, uint64_t cookie, struct extent vram, in
 	LIST_INSERT_HEAD(&tracker->regions, region, link);
 	/* Whoever wrote the log before may have had bits that it never published. */
 	tracked_region_refresh(region);
-	tracked_region_describe(region, &tracker->pace, tracked_range_known(&tracker->range), clock_now_ns());
+	describe(tracker, region, clock_now_ns());
 	return 0;
 }
 

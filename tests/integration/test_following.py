@@ -330,6 +330,20 @@ class BeyondOneHypercall(SimTest):
         guest.write([VRAM, VRAM + tracked - 1], 1)
         dirty, _ = asker.snapshot(cookie, since, sync=True)
         self.assertEqual(dirty, [0, tracked - 1, *range(tracked, nr_pages)])
+        message = asker.call("snapshot", pb.Snapshot(cookie=cookie, since=since, sync=True)).message
+        for word in ("domain 1", f"{nr_pages - tracked} of the {nr_pages} pages", hex(VRAM), "dm_op_buf_max_size"):
+            self.assertIn(word, message)
+
+    def test_an_untracked_range(self):
+        """Beside a region that one call just covers."""
+        self.add_domain(1, ram_mib=160)
+        asker = self.client()
+        cookie = asker.create(1, VRAM, BACKING, 32768).cookie
+        asker.subscribe(cookie, period_us=5000)
+        request = pb.TrackDirty(domid=1, first_gfn=0x100, nr_pages=10)
+        wait_for(lambda: "10 of the 10 pages" in asker.call("track_dirty", request).message, "that is said")
+        asker.destroy(cookie)
+        wait_for(lambda: not asker.call("track_dirty", request).message, "it is tracked")
 
 
 if __name__ == "__main__":
