@@ -101,7 +101,7 @@ static int print_pin(const struct xenvram_pin *pin, void *data)
 		printf("0x%-16" PRIx64, pin->cookie);
 	else
 		printf("%-18s", "-");
-	printf(" %6" PRIu32 "%s\n", pin->owner_uid, pin->settled ? "" : " (changing)");
+	printf(" %6" PRIu32 "%s\n", pin->owner_uid, pin->settled ? "" : " (not settled)");
 	return 0;
 }
 

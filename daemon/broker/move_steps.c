@@ -100,6 +100,7 @@ static void on_back(struct move *move, const Xenvram__Internal__Done *done, cons
 {
 	struct extent chunk = move_chunk(move);
 
+	move->n_missing += done->shifted ? done->shifted->n_missing : 0;
 	/* Where its pages are is not known then: the map may tell. */
 	if (failure || !done->shifted) {
 		move->n_stuck += chunk.nr_pages;
@@ -144,13 +145,26 @@ static void on_mapped(struct move *move, const Xenvram__Internal__Done *done, co
 	if (!failure)
 		name_runs(done, runs, sizeof(runs));
 	failure_set(&stuck, XENVRAM__V1__STATUS__STUCK, EBUSY,
-		"%.100s; moving back failed (%s): of %" PRIu64 " pages, counted from 0, %s%s",
+		"%.100s; moving back failed (%s): of %" PRIu64 " pages, counted from 0, %s%s%s",
 		move->failure.text, strerror(move->stuck_error), move->record.nr_pages,
 		failure   ? "where they are cannot be told"
 		: runs[0] ? runs
 			  : "none",
-		failure ? "" : " are at the destination, the others at the source");
+		failure ? "" : " are at the destination, the others at the source",
+		!failure && move->n_missing > 0 ? " or nowhere" : "");
 	move->failure = stuck;
+}
+
+/* The guest or its toolstack took them. */
+static void say_missing(struct move *move)
+{
+	struct failure why = move->failure;
+
+	if (move->failed && move->n_missing > 0)
+		failure_set(&move->failure, why.status, why.os_error,
+			"%.220s; %" PRIu64 " of %" PRIu64
+			" pages are neither at the source nor at the destination",
+			why.text, move->n_missing, move->record.nr_pages);
 }
 
 void move_answered(struct move *move, const Xenvram__Internal__Done *done, const struct failure *failure)
@@ -179,6 +193,7 @@ void move_answered(struct move *move, const Xenvram__Internal__Done *done, const
 		on_mapped(move, done, failure);
 		break;
 	case MOVE_SETTLE:
+		say_missing(move);
 		/* Nothing is followed any more than it was: what is read next is fresh. */
 		move->stage = MOVE_END;
 		break;

@@ -44,9 +44,10 @@ struct move {
 	struct asker asker;
 
 	enum move_stage stage;
-	uint64_t frontier; /* pages below it were shifted; going back: those from it on were looked at */
-	uint64_t n_stuck;  /* pages that did not go back, */
-	int stuck_error;   /* and why */
+	uint64_t frontier;  /* pages below it were shifted; going back: those from it on were looked at */
+	uint64_t n_stuck;   /* pages that did not go back, */
+	int stuck_error;    /* and why */
+	uint64_t n_missing; /* pages that were nowhere then */
 	bool failed;
 	struct failure failure;
 };

@@ -99,24 +99,37 @@ static int check_settled(const struct pin *pin, struct failure *failure)
 /* What may be gone already, or not, has no type to come back to when another one is refused. */
 static int check_replaceable(const struct pin *pin, struct failure *failure)
 {
-	return pin->record.state == PIN_DELETING ? refuse_unsettled(pin, failure)
-						 : check_settled(pin, failure);
+	if (check_settled(pin, failure) < 0)
+		return -1;
+	if (pin->record.state != PIN_DELETING)
+		return 0;
+	return failure_set(failure, CONFLICT, EBUSY,
+		"domain %u: the pin of gfn 0x%" PRIx64 " + %" PRIu64
+		" pages may have been taken away, or not: take it away again first",
+		pin->record.domid, pin->record.gfns.first, pin->record.gfns.nr_pages);
 }
 
 /* ---- may it be? ---- */
 
+static int check_room_in_domain(
+	const struct pins *pins, const struct region_table *regions, uint32_t domid, struct failure *failure)
+{
+	char who[48];
+
+	snprintf(who, sizeof(who), "domain %u", domid);
+	return policy_admit_fixed(POLICY_FIXED(MAX_PINS_PER_DOMAIN, "pins, those of its regions among them,",
+					  "it is the hypervisor's; unpin one first"),
+		who, pins_count(pins, domid) + count_of_regions(regions, domid), 1, failure);
+}
+
 static int check_room(
 	const struct pins *pins, const struct region_table *regions, uint32_t domid, struct failure *failure)
 {
-	unsigned int n = pins_count(pins, domid), n_of_regions = count_of_regions(regions, domid);
 	unsigned int n_on_host = 0;
 	const struct pin *pin;
 	char who[48];
 
-	snprintf(who, sizeof(who), "domain %u", domid);
-	if (policy_admit_fixed(POLICY_FIXED(MAX_PINS_PER_DOMAIN, "pins, those of its regions among them,",
-				       "it is the hypervisor's; unpin one first"),
-		    who, n + n_of_regions, 1, failure) < 0)
+	if (check_room_in_domain(pins, regions, domid, failure) < 0)
 		return -1;
 	LIST_FOREACH(pin, &pins->list, link)
 		n_on_host++;
@@ -194,6 +207,12 @@ int pins_admit_region(const struct pins *pins, const struct region_record *recor
 				pin->record.gfns.nr_pages);
 	}
 	return 0;
+}
+
+int pins_admit_one_more(const struct pins *pins, const struct region_table *regions,
+	const struct region_record *record, struct failure *failure)
+{
+	return record->require_cache_attr ? check_room_in_domain(pins, regions, record->domid, failure) : 0;
 }
 
 /* ---- the table ---- */

@@ -71,6 +71,10 @@ struct pin *pins_require(const struct pins *pins, const struct region_table *reg
 int pins_admit_region(const struct pins *pins, const struct region_record *record, uint64_t vram_gfn,
 	struct failure *failure);
 
+/* May the region have a pin more than there are now, if it insists on its memory type? 0, or -1 with LIMIT. */
+int pins_admit_one_more(const struct pins *pins, const struct region_table *regions,
+	const struct region_record *record, struct failure *failure);
+
 /* Adds it in `slot`, or in a free one when slot is MAX_RAW_PINS. NULL with errno: ENOMEM, EEXIST, ENOSPC. */
 struct pin *pins_add(struct pins *pins, const struct pin_record *record, unsigned int slot);
 /* The slot holds what this build cannot read: no pin is put there. */

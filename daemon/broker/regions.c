@@ -106,6 +106,7 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	task_begin_creation(&task, &record);
 	if (region_table_admit(&broker->regions, &record, &failure) < 0 ||
 		pins_admit_region(&broker->pins, &record, record.vram_gfn, &failure) < 0 ||
+		pins_admit_one_more(&broker->pins, &broker->regions, &record, &failure) < 0 ||
 		raw_moves_admit_region(broker, &record, record.vram_gfn, &failure) < 0) {
 		asker_fail(broker, asker, &failure);
 		return;
@@ -185,7 +186,9 @@ void regions_destroy(
 
 	if (!region)
 		return;
-	if (task_admit_destruction(&region->record, going, &failure) < 0) {
+	if (task_admit_destruction(&region->record, going, &failure) < 0 ||
+		(task_splits(&region->record, going) && pins_admit_one_more(&broker->pins, &broker->regions,
+								&region->record, &failure) < 0)) {
 		asker_fail(broker, asker, &failure);
 		return;
 	}

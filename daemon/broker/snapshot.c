@@ -29,10 +29,12 @@ void snapshot_answer(struct broker *broker, const struct region *region, const s
 	if (untracked_pages > 0) {
 		snprintf(warning, sizeof(warning),
 			"domain %" PRIu32 ": %" PRIu64 " of the %" PRIu64 " pages from gfn 0x%" PRIx64
-			" on are called dirty at every look, for the hypervisor does not track them now: what is "
+			" on are called dirty at every look, for the hypervisor does not track them now: "
+			"what is "
 			"followed in the domain spans more than one call covers (dm_op_buf_max_size of "
 			"xen_privcmd), or has just changed, or tracking fails",
-			region->record.domid, untracked_pages, region->record.nr_pages, region->record.vram_gfn);
+			region->record.domid, untracked_pages, region->record.nr_pages,
+			region->record.vram_gfn);
 		reply.message = warning;
 	}
 	reply.result_case = XENVRAM__V1__REPLY__RESULT_SNAPSHOT;

@@ -128,8 +128,11 @@ static void fail(struct task *task, const struct failure *failure)
 
 static void warn(struct task *task, const char *text)
 {
+	struct failure earlier = task->warning;
+
 	if (*text)
-		failure_set(&task->warning, XENVRAM__V1__STATUS__OK, 0, "%s", text);
+		failure_set(&task->warning, XENVRAM__V1__STATUS__OK, 0, "%.150s%s%.160s", earlier.text,
+			*earlier.text ? "; " : "", text);
 }
 
 /* Back from wherever it is. */
@@ -139,6 +142,7 @@ static void go_back(struct task *task, struct region_record *record, enum task_s
 	task->cursor = unsettled_end(record);
 	task->n_stuck = task->n_missing = 0;
 	task->incomplete = false;
+	task->warning.text[0] = '\0';
 }
 
 static void undo(struct task *task, struct region_record *record, const struct failure *failure)
@@ -160,19 +164,20 @@ static void call_off(struct task *task, struct region_record *record, const stru
 	task->stage = TASK_END;
 }
 
-/* With any other status nothing would have changed. */
-static void set_stuck_failure(
-	struct failure *stuck, const struct region_record *record, const struct failure *cause)
+/* With any other status nothing would have changed. Of a creation nobody has the cookie yet. */
+static void set_stuck_failure(const struct task *task, struct failure *stuck,
+	const struct region_record *record, const struct failure *cause)
 {
 	failure_set(stuck, XENVRAM__V1__STATUS__STUCK, EBUSY,
-		"%.200s; %s the region again when the cause is gone", cause->text,
-		record->state == MOVING ? "move or destroy" : "destroy");
+		"%.190s; %s region 0x%" PRIx64 "%s when the cause is gone", cause->text,
+		record->state == MOVING ? "move or destroy" : "destroy", record->cookie,
+		task->creation ? "" : " again");
 }
 
 static void give_up(struct task *task, const struct region_record *record, const struct failure *failure)
 {
 	if (!task->incomplete)
-		set_stuck_failure(&task->stuck, record, failure);
+		set_stuck_failure(task, &task->stuck, record, failure);
 	task->incomplete = true;
 	task->stage = TASK_SETTLE;
 }
@@ -212,7 +217,7 @@ static void say_stuck(struct task *task, const struct region_record *record, con
 		record->domid, task->n_stuck, n_concerned(record), place, answer->first_stuck_gfn,
 		answer->contested ? " with another page at one of its places" : "",
 		answer->os_error ? ": " : "", answer->os_error ? strerror(answer->os_error) : "");
-	set_stuck_failure(&task->stuck, record, &cause);
+	set_stuck_failure(task, &task->stuck, record, &cause);
 }
 
 static void shifted_ahead(struct task *task, struct region_record *record, const struct task_answer *answer)
@@ -265,12 +270,16 @@ static void shifted(struct task *task, struct region_record *record, const struc
 
 static void say_missing(struct task *task, const struct region_record *record)
 {
-	if (task->n_missing > 0)
-		failure_set(&task->warning, XENVRAM__V1__STATUS__OK, 0,
-			"domain %u: %" PRIu64 " of %" PRIu64
-			" pages are neither at %s: the guest or its toolstack took them",
-			record->domid, task->n_missing, n_concerned(record),
-			moves_within_vram(record) ? "the old nor at the new vram" : "vram nor at backing");
+	struct failure missing;
+
+	if (task->n_missing == 0)
+		return;
+	failure_set(&missing, XENVRAM__V1__STATUS__OK, 0,
+		"domain %u: %" PRIu64 " of %" PRIu64
+		" pages are neither at %s: the guest or its toolstack took them",
+		record->domid, task->n_missing, n_concerned(record),
+		moves_within_vram(record) ? "the old nor at the new vram" : "vram nor at backing");
+	warn(task, missing.text);
 }
 
 /* What stays of the extent has the pins of its pieces, every other one what it had. */
@@ -348,7 +357,7 @@ static void settled(struct task *task, struct region_record *record, const struc
 	/* Nothing may have changed after a refusal. What is pinned now, only another attempt can find out. */
 	if (task->reverting && (answer->failure || has_lost_pin)) {
 		task->incomplete = true;
-		set_stuck_failure(&task->stuck, record, &task->failure);
+		set_stuck_failure(task, &task->stuck, record, &task->failure);
 	}
 	conclude(task, record, answer->pinned);
 }
@@ -391,7 +400,7 @@ static void unconclude(struct task *task, struct region_record *record, const st
 	*record = task->unconcluded;
 	task->concluded = false;
 	task->failed = true;
-	set_stuck_failure(&task->failure, record, failure);
+	set_stuck_failure(task, &task->failure, record, failure);
 	set_stuck(record);
 }
 
@@ -443,7 +452,7 @@ void task_give_up(struct task *task, struct region_record *record, const struct 
 		return;
 	}
 	task->failed = true;
-	set_stuck_failure(&task->failure, record, failure);
+	set_stuck_failure(task, &task->failure, record, failure);
 	set_stuck(record);
 	task->stage = TASK_END;
 }

@@ -107,6 +107,9 @@ struct task_answer {
 int task_admit_destruction(const struct region_record *record, struct extent going, struct failure *failure);
 int task_admit_move(const struct region_record *record, uint64_t new_vram_gfn, struct failure *failure);
 
+/* Will it leave one extent more, of a region that is in order? */
+bool task_splits(const struct region_record *record, struct extent going);
+
 /* Begin a task, which was admitted. The record has its new state; it is written with the first step. */
 void task_begin_creation(struct task *task, struct region_record *record);
 void task_begin_destruction(struct task *task, struct region_record *record, struct extent going);

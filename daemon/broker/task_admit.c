@@ -81,6 +81,14 @@ int task_admit_destruction(const struct region_record *record, struct extent goi
 	return 0;
 }
 
+bool task_splits(const struct region_record *record, struct extent going)
+{
+	struct extents left;
+
+	return record->state == ACTIVE && going.nr_pages > 0 &&
+	       extents_remove(&record->live, going, &left) == 0 && left.n > record->live.n;
+}
+
 int task_admit_move(const struct region_record *record, uint64_t new_vram_gfn, struct failure *failure)
 {
 	if (admit(record, failure) < 0)

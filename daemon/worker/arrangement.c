@@ -11,8 +11,9 @@ static struct extent extent_of(const Xenvram__Internal__Range *range)
 int arrangement_apply(struct guest *guest, const Xenvram__Internal__Arrange *arrange, uint32_t *ret_pinned,
 	struct failure *ret_warning, struct failure *failure)
 {
-	struct failure refused;
+	struct failure refused, first;
 	uint32_t pinned = 0;
+	size_t n_refused = 0;
 
 	for (size_t i = 0; i < arrange->n_unpin; i++) {
 		/* Nothing may be pinned there, as after a worker died between moving and pinning. */
@@ -28,7 +29,11 @@ int arrangement_apply(struct guest *guest, const Xenvram__Internal__Arrange *arr
 			*failure = refused;
 			return -1;
 		}
-		*ret_warning = refused;
+		if (n_refused++ == 0)
+			*ret_warning = first = refused;
+		else
+			failure_set(ret_warning, first.status, first.os_error,
+				"%.250s; so are %zu more of its pins", first.text, n_refused - 1);
 	}
 	*ret_pinned = pinned;
 	return 0;

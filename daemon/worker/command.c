@@ -44,13 +44,15 @@ static int follow(struct hands *hands, const Xenvram__Internal__Placement *place
 							      : attach(hands, placement, failure);
 }
 
-/* A page that is missing may be the first sign of the domain's end. */
+/* A page that is missing may be the first sign of the domain's end; one that is in the way is none. */
 static int check(struct hands *hands, const Xenvram__Internal__Check *check, struct failure *failure)
 {
 	struct failure gone;
 
 	if (relocation_check(hands->guest, check, failure) == 0)
 		return 0;
+	if (failure->os_error == EEXIST)
+		return -1;
 	tracker_suspend(hands->tracker);
 	if (guest_check_alive(hands->guest, &gone) < 0)
 		*failure = gone;

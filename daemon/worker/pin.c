@@ -2,6 +2,8 @@
 #include "daemon/worker/pin.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 static uint32_t type_of(Xenvram__V1__CacheAttr attr)
 {
@@ -33,7 +35,13 @@ int pin_set(
 {
 	if (call(guest, gfns, type_of(cache_attr)) == 0)
 		return 0;
-	return guest_failure(guest, failure, "the hypervisor refuses the pin of the memory type");
+	char what[96];
+	int refused = errno;
+	snprintf(what, sizeof(what),
+		"the hypervisor refuses the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages' memory type",
+		gfns.first, gfns.nr_pages);
+	errno = refused;
+	return guest_failure(guest, failure, what);
 }
 
 int pin_delete(struct guest *guest, struct extent gfns, struct failure *failure)

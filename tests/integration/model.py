@@ -102,6 +102,18 @@ class Domain:
         """[(first gfn, pages)] of all its regions"""
         return [claim for region in self.regions for claim in region.ranges()]
 
+    def pins_of_regions(self):
+        """{(first gfn, last gfn): region} of those that are active"""
+        return {bounds: r for r in self.regions if r.state == pb.ACTIVE for bounds in r.pins(r.pinned_runs)}
+
+    def n_pins_used(self):
+        """Of the 64. Each run of a region that is stuck may have one, or get it; two, if it was to lose a part."""
+        stuck = sum(len(r.runs) + bool(r.going) for r in self.regions if r.state == pb.REGION_STUCK)
+        return len(self.raw_pins) + len(self.pins_of_regions()) + stuck
+
+    def is_full_of_pins(self):
+        return self.n_pins_used() >= MAX_PINS
+
 
 def overlap(a, a_pages, b, b_pages):
     return a < b + b_pages and b < a + a_pages
@@ -163,6 +175,8 @@ class Model:
             return (pb.CONFLICT, errno.EEXIST), False
         if self._has_raw_pin(domain, [(region.vram, region.nr_pages)]):
             return (pb.CONFLICT, errno.EBUSY), False
+        if request.require_cache_attr and domain.is_full_of_pins():
+            return (pb.LIMIT, errno.EDQUOT), False
         if domain.pv:
             return UNSUPPORTED_DOMAIN, False
         source = region.vram if region.adopted else region.backing
@@ -263,6 +277,9 @@ class Model:
         if not region.holder(first, n):
             return pb.CONFLICT, errno.ENXIO
         if len(region.runs) - 1 + len(region.pieces(first, n)) > MAX_REGION_EXTENTS:
+            return pb.LIMIT, errno.EDQUOT
+        splits = region.state == pb.ACTIVE and len(region.pieces(first, n)) == 2
+        if region.require_pin and splits and domain.is_full_of_pins():
             return pb.LIMIT, errno.EDQUOT
         error = self._error_of_pieces(domain, region, first, n) if region.require_pin else 0
         if error:

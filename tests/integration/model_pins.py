@@ -4,7 +4,7 @@
 import errno
 
 import xenvram_pb2 as pb
-from model import DONE, INVALID, MAX_DOMID, MAX_GFN, MAX_PINS, NO_DOMAIN, NOT_FOUND, PIN_TYPES, UNSUPPORTED_DOMAIN
+from model import DONE, INVALID, MAX_DOMID, MAX_GFN, NO_DOMAIN, NOT_FOUND, PIN_TYPES, UNSUPPORTED_DOMAIN
 from model import Model, overlap
 
 
@@ -14,17 +14,6 @@ def _bounds(request):
 
 def _wrong_in_itself(request):
     return request.domid > MAX_DOMID or request.nr_pages == 0 or request.first_gfn + request.nr_pages > MAX_GFN
-
-
-def _of_active_regions(domain):
-    """{(first gfn, last gfn): region}"""
-    return {bounds: r for r in domain.regions if r.state == pb.ACTIVE for bounds in r.pins(r.pinned_runs)}
-
-
-def n_used(domain):
-    """Of the 64. Each run of a region that is stuck may have one, or get it."""
-    stuck = sum(len(region.runs) for region in domain.regions if region.state == pb.REGION_STUCK)
-    return len(domain.raw_pins) + len(_of_active_regions(domain)) + stuck
 
 
 def predict_pin(model, asker, request):
@@ -41,7 +30,7 @@ def predict_pin(model, asker, request):
     others = [(first, last - first + 1) for first, last in domain.raw_pins]
     if any(overlap(*wanted, *theirs) for theirs in vram + [pin for pin in others if pin != wanted]):
         return pb.CONFLICT, errno.EBUSY
-    if wanted not in others and n_used(domain) >= MAX_PINS:
+    if wanted not in others and domain.is_full_of_pins():
         return pb.LIMIT, errno.EDQUOT
     if domain.pv:
         return UNSUPPORTED_DOMAIN
@@ -77,5 +66,5 @@ def predict_list(model, asker, domid):
 def listed(domain):
     """[(first gfn, pages, cache_attr, cookie)] that must be in the list, and settled"""
     pins = [(bounds, attr, 0) for bounds, attr in domain.raw_pins.items()]
-    pins += [(bounds, r.cache_attr, r.cookie) for bounds, r in _of_active_regions(domain).items()]
+    pins += [(bounds, r.cache_attr, r.cookie) for bounds, r in domain.pins_of_regions().items()]
     return sorted((first, last - first + 1, attr, cookie) for (first, last), attr, cookie in pins)

@@ -59,7 +59,7 @@ class PinSteps(Steps):
         domain = self.model.domains[domid]
         slots = (PINS + 3 * slot for slot in range(100))
         free = [gfn for gfn in slots if (gfn, gfn + 1) not in domain.raw_pins]
-        for gfn in free[: max(0, MAX_PINS - n_left - model_pins.n_used(domain))]:
+        for gfn in free[: max(0, MAX_PINS - n_left - domain.n_pins_used())]:
             self.pin(self.clients[0], pb.PinCacheattr(domid=domid, first_gfn=gfn, nr_pages=2))
         type(self).n_steps = before + 1
 

@@ -8,10 +8,12 @@ import protocol
 import region_log
 import xenvram_pb2 as pb
 from harness import SimTest, kill
+from sim_view import View
 from waiting import wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x300, 600  # three chunks of a relocation
 WB = 6
+PINS = 0xC0000
 
 
 class Parts(SimTest):
@@ -200,7 +202,8 @@ class Parts(SimTest):
         self.owner.destroy(cookie)
         cookie = self.create()
         self.host.fault("pin", 1, 3, "fail", "ENOSPC")
-        self.assertIn("pin", self.destroy(cookie, 100, 300).message)
+        message = self.destroy(cookie, 100, 300).message
+        self.assertIn(f"the pin of gfn {VRAM + 400:#x} + 200 pages", message)
         self.assertFalse(self.owner.region(cookie).pinned)
         self.assertEqual(self.domain.pins(), [(VRAM, VRAM + 99, WB)])
         self.assertEqual([(pin.first_gfn, pin.nr_pages) for pin in self.owner.pins(1)], [(VRAM, 100)])
@@ -213,6 +216,35 @@ class Parts(SimTest):
         self.owner.destroy(cookie)
         self.assert_contents(self.before, self.domain)
         self.assertEqual(self.domain.pins(), [])
+
+    def test_no_pin_is_left(self):
+        """Who insists is refused before a page moves."""
+        cookie = self.create(require_cache_attr=True)
+        for i in range(63):
+            self.owner.pin(1, PINS + i, 1)
+        message = self.refused(pb.LIMIT, errno.EDQUOT, self.destroy, cookie, 100, 300)
+        for word in ("domain 1", "64 pins", "asks for 1 more", "at most 64"):
+            self.assertIn(word, message)
+        self.assertEqual(self.owner.map(cookie), [(0, NR_PAGES, pb.AT_VRAM, VRAM)])
+        self.destroy(cookie, 0, 100)  # takes no more than there was
+        self.owner.destroy(cookie)
+        self.owner.pin(1, PINS + 63, 1)
+        for dry_run in (True, False):
+            self.refused(pb.LIMIT, errno.EDQUOT, self.create, require_cache_attr=True, dry_run=dry_run)
+        self.assert_contents(self.before, self.domain)
+        self.assertFalse(self.owner.create(1, VRAM, BACKING, NR_PAGES).pinned)
+
+    def test_each_missing_pin_is_told_of(self):
+        cookie = self.create()
+        view = View(self.build, self.host.path)
+        self.addCleanup(view.close)
+        view.depopulate(1, VRAM + 150)
+        # A piece that never had a pin of its own is unpinned first.
+        view.fault("pin", 1, 2, errno.ENOSPC, lasting=True)
+        message = self.destroy(cookie, 100, 300).message
+        self.assertIn(f"the pin of gfn {VRAM:#x} + 100 pages", message)
+        self.assertIn("so are 1 more of its pins", message)
+        self.assertIn("1 of 300 pages are neither at vram nor at backing", message)
 
     def test_adopted(self):
         self.before = self.domain.contents()

@@ -211,8 +211,10 @@ static bool shift_forward(struct extent chunk)
 static void shift_back(struct extent chunk, Xenvram__Internal__Shifted *shifted)
 {
 	for (uint64_t page = chunk.first; page < extent_end(chunk); page++) {
-		if (guest.at_source[page] || !guest.at_destination[page])
+		if (guest.at_source[page] || !guest.at_destination[page]) {
+			shifted->n_missing += !guest.at_source[page];
 			continue;
+		}
 		if (page == guest.immovable) {
 			shifted->n_stuck++;
 			shifted->os_error = EXDEV;
@@ -333,6 +335,21 @@ static void test_a_destination_is_taken(void **state)
 		assert_int_equal(guest.n_stops, 2);
 		moves_remove(&moves, move);
 	}
+}
+
+static void test_what_is_missing_is_said(void **state)
+{
+	(void)state;
+	struct move *move = add(7, 0x100, 0x10000, PAGES);
+	reset_guest();
+	guest.shift_fails_at = 600;
+	while (!move->failed)
+		do_step(move);
+	guest.at_destination[3] = guest.at_destination[299] = false;
+	run_to_end(move);
+	assert_int_equal(move->failure.os_error, ENOMEM);
+	assert_string_equal(move->failure.text,
+		"cannot move; 2 of 700 pages are neither at the source nor at the destination");
 }
 
 static void test_what_stays_is_named(void **state)
@@ -495,6 +512,7 @@ int main(void)
 		TEST(test_all_goes_well),
 		TEST(test_it_goes_back),
 		TEST(test_a_destination_is_taken),
+		TEST(test_what_is_missing_is_said),
 		TEST(test_what_stays_is_named),
 		TEST(test_runs_are_named_as_far_as_there_is_room),
 		TEST(test_workers_die),

@@ -418,7 +418,7 @@ static void test_pins_are_refused(void **state)
 	xen.pin_error = EPERM;
 	assert_int_equal(arrange_pin(XENVRAM__V1__CACHE_ATTR__UC, false, false, &pinned), 0);
 	assert_int_equal(pinned, 0);
-	assert_non_null(strstr(warning.text, "pin"));
+	assert_non_null(strstr(warning.text, "the pin of gfn 0x1000 + 4 pages"));
 	assert_failed(arrange_pin(XENVRAM__V1__CACHE_ATTR__UC, true, false, &pinned),
 		XENVRAM__V1__STATUS__HYPERVISOR, "pin");
 	assert_int_equal(failure.os_error, EPERM);
