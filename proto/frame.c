@@ -50,6 +50,7 @@ static void take_sender(struct frame *frame, const struct cmsghdr *c)
 static void collect_control(struct frame *frame, struct msghdr *header)
 {
 	frame->n_fds = 0;
+	frame->fds_lost = false;
 	frame->has_sender = false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
@@ -95,10 +96,12 @@ static int receive(int socket, struct frame *frame)
 	frame->n_bytes = n;
 	if (n > 0 && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return 1;
+	/* The buffer has room for as many as are allowed: where fewer came, the process's table had not. */
+	frame->fds_lost = header.msg_flags & MSG_CTRUNC && frame->n_fds < MAX_MESSAGE_FDS;
 	frame_close_fds(frame);
 	if (n == 0)
 		return 0;
-	errno = header.msg_flags & MSG_TRUNC ? EMSGSIZE : EBADMSG;
+	errno = header.msg_flags & MSG_TRUNC ? EMSGSIZE : frame->fds_lost ? EMFILE : EBADMSG;
 	return -1;
 }
 
@@ -114,6 +117,7 @@ int frame_recv(int socket, struct frame *frame)
 int frame_recv_wait(int socket, struct frame *frame)
 {
 	frame->n_fds = 0;
+	frame->fds_lost = false;
 	frame->has_sender = false;
 	ssize_t n = recv(socket, frame->bytes, sizeof(frame->bytes), MSG_TRUNC);
 	if (n < 0)

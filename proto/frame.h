@@ -17,6 +17,7 @@ struct frame {
 	size_t n_bytes;
 	int fds[MAX_MESSAGE_FDS]; /* owned by the frame; -1 where taken */
 	unsigned int n_fds;
+	bool fds_lost; /* some came for which this process had no room: it has none of them */
 	/* Who sent it, by the kernel's word; only on sockets that ask for it (SO_PASSCRED). */
 	bool has_sender;
 	uint32_t sender_uid;
@@ -27,14 +28,15 @@ struct frame {
 /*
  * Reads one packet. 1: here it is; 0: the peer closed the socket (or sent an empty packet, which no
  * message is); -1 with errno: EAGAIN nothing there; EMSGSIZE the packet was longer than
- * MAX_MESSAGE_BYTES; EBADMSG it had more than MAX_MESSAGE_FDS descriptors; else what recvmsg said.
+ * MAX_MESSAGE_BYTES; EBADMSG it had more than MAX_MESSAGE_FDS descriptors; EMFILE this process has no room for
+ * those that it had, and the packet is here without any; else what recvmsg said.
  * Unless it returns 1 every received descriptor is closed. Descriptors arrive close-on-exec.
  */
 int frame_recv(int socket, struct frame *frame);
 
 /*
  * Reads one packet, whose descriptors and sender are left out, and waits for it as long as the socket's own mode
- * and timeout say. As frame_recv, without EBADMSG, but -1 also with EINTR.
+ * and timeout say. As frame_recv, without EBADMSG and EMFILE, but -1 also with EINTR.
  */
 int frame_recv_wait(int socket, struct frame *frame);
 

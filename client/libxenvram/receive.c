@@ -61,9 +61,9 @@ static int receive_packet(struct xenvram *conn, int (*receive)(int socket, struc
 	default:
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
-		if (errno == EMSGSIZE)
+		if (errno == EMSGSIZE || errno == EBADMSG)
 			return connection_break(conn, EPROTO, "xenvramd sent an oversized packet");
-		if (errno == EBADMSG)
+		if (errno == EMFILE)
 			return connection_break(
 				conn, EMFILE, "no room for the file descriptors that xenvramd sent");
 		return connection_break(conn, errno, "cannot receive from xenvramd: %s", strerror(errno));

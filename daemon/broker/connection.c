@@ -205,6 +205,11 @@ static void say_close_reason(const struct broker *broker, int error, char *ret_t
 	case EBADMSG:
 		snprintf(ret_text, size, "it sent more than %u file descriptors", MAX_MESSAGE_FDS);
 		break;
+	case EMFILE:
+		snprintf(ret_text, size,
+			"it sent file descriptors, which no request carries, and this process has no room "
+			"for them");
+		break;
 	case ENOBUFS:
 		snprintf(ret_text, size,
 			"it does not read what is sent to it, and no more than %u bytes can wait "
@@ -350,7 +355,8 @@ void connection_inherit(
 	struct failure failure;
 
 	if (!connection) {
-		log_error("connection %" PRIu64 " is lost: %s", id, strerror(errno));
+		log_error("connection %" PRIu64 " is lost: %s", id,
+			fd < 0 ? "its socket was not kept" : strerror(errno));
 		supervisor_drop(broker, XENVRAM__INTERNAL__KEPT_KIND__CONNECTION, id);
 		return;
 	}

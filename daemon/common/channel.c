@@ -164,7 +164,8 @@ static int handle_packet(struct channel *channel)
 	const bool *freed = channel->freed; /* outlives the channel */
 	int n = frame_recv(channel->fd, &frame);
 
-	if (n > 0) {
+	/* What a role says holds without what came beside it: its owner does without that one thing. */
+	if (n > 0 || (n < 0 && errno == EMFILE && channel->kind == CHANNEL_ROLE)) {
 		channel->ops->on_packet(channel->owner, &frame);
 		frame_close_fds(&frame);
 		return *freed ? -1 : 1;

@@ -14,12 +14,15 @@
 struct channel;
 
 struct channel_ops {
-	/* One packet; descriptors that are not taken out of the frame are closed. May free the channel. */
+	/*
+	 * One packet; descriptors that are not taken out of the frame are closed. Of a role's, those for which
+	 * this process had no room are lost (frame::fds_lost). May free the channel.
+	 */
 	void (*on_packet)(void *owner, struct frame *frame);
 	/*
 	 * Once, never from within channel_send: the peer closed (error 0), broke the framing (EMSGSIZE,
-	 * EBADMSG), let more queue up than allowed (ENOBUFS), or the socket failed. The owner frees the
-	 * channel.
+	 * EBADMSG), sent descriptors for which there was no room (EMFILE, a client), let more queue up than
+	 * allowed (ENOBUFS), or the socket failed. The owner frees the channel.
 	 */
 	void (*on_close)(void *owner, int error);
 };

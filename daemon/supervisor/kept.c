@@ -23,7 +23,7 @@ static void kept_free(struct kept_list *list, struct kept *kept)
 	free(kept);
 }
 
-int kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd)
+const struct kept *kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd)
 {
 	size_t n_bytes = message->state.len;
 	uint8_t *bytes = malloc(n_bytes + 1);
@@ -34,7 +34,7 @@ int kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int
 		fd_close(fd);
 		free(bytes);
 		free(added);
-		return -1;
+		return NULL;
 	}
 	if (added) {
 		kept = added;
@@ -45,12 +45,14 @@ int kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int
 	}
 	if (n_bytes)
 		memcpy(bytes, message->state.data, n_bytes);
-	fd_close(kept->fd);
+	if (fd >= 0) {
+		fd_close(kept->fd);
+		kept->fd = fd;
+	}
 	free(kept->bytes);
-	kept->fd = fd;
 	kept->bytes = bytes;
 	kept->n_bytes = n_bytes;
-	return 0;
+	return kept;
 }
 
 void kept_drop(struct kept_list *list, const Xenvram__Internal__Kept *message)

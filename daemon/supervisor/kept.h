@@ -21,8 +21,11 @@ struct kept {
 
 TAILQ_HEAD(kept_list, kept);
 
-/* Takes fd over, also on failure: -1 with ENOMEM. The same kind and id again replaces what was kept. */
-int kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd);
+/*
+ * Takes fd over, also on failure: NULL with ENOMEM. The same kind and id again replaces the bytes, and the
+ * descriptor unless there is none.
+ */
+const struct kept *kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd);
 void kept_drop(struct kept_list *list, const Xenvram__Internal__Kept *message);
 void kept_drop_all(struct kept_list *list);
 

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -13,6 +12,7 @@
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
 #include "daemon/supervisor/config_file.h"
+#include "daemon/supervisor/file_limit.h"
 #include "proto/region_log.h"
 
 /* How long the other roles may take to end once they were asked to. */
@@ -75,6 +75,20 @@ static void on_stop(evutil_socket_t signal, short what, void *data)
 }
 
 /* A file with any fault changes nothing. */
+static int read_settings(struct supervisor *supervisor)
+{
+	if (config_file_read(supervisor->options->config_path, &supervisor->settings) < 0)
+		return -1;
+	uint64_t needed = file_limit_needed(&supervisor->settings);
+	if (supervisor->file_limit < needed)
+		log_warning("%" PRIu64 " files can be open at a time (LimitNOFILE= of the unit), and %" PRIu64
+			    " are needed if clients use all that [limits] in %s allows: then regions are "
+			    "refused, "
+			    "and connections and subscriptions may end with the broker",
+			supervisor->file_limit, needed, supervisor->settings.file);
+	return 0;
+}
+
 static void on_reload(evutil_socket_t signal, short what, void *data)
 {
 	struct supervisor *supervisor = data;
@@ -85,7 +99,7 @@ static void on_reload(evutil_socket_t signal, short what, void *data)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		now.tv_sec * UINT64_C(1000000) + now.tv_nsec / 1000);
-	if (config_file_read(supervisor->options->config_path, &supervisor->settings) < 0) {
+	if (read_settings(supervisor) < 0) {
 		log_error("the configuration was not read anew: what held before the file was changed still "
 			  "holds");
 		sd_notify(0,
@@ -103,17 +117,6 @@ static void on_watchdog(evutil_socket_t fd, short what, void *data)
 	(void)what;
 	(void)data;
 	sd_notify(0, "WATCHDOG=1");
-}
-
-/* Every region, connection and subscription takes descriptors here. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warning("the limit of open files cannot be raised: %s", strerror(errno));
 }
 
 static int run(struct supervisor *supervisor)
@@ -175,8 +178,8 @@ int supervisor_main(const struct role_options *options)
 	TAILQ_INIT(&supervisor.kept);
 	LIST_INIT(&supervisor.logs);
 	LIST_INIT(&supervisor.workers);
-	raise_file_limit();
-	if (config_file_read(options->config_path, &supervisor.settings) < 0) {
+	supervisor.file_limit = file_limit_raise();
+	if (read_settings(&supervisor) < 0) {
 		log_error("not started: the configuration file has faults");
 		goto out;
 	}

@@ -26,7 +26,10 @@ struct supervisor {
 	struct event_base *base;
 	struct xenstore *xenstore;
 	struct listener listener;
+	uint64_t file_limit; /* how many descriptors there can be */
 	struct kept_list kept;
+	unsigned int n_not_kept; /* objects of the broker, since that was last said */
+	uint64_t said_not_kept_ns;
 	struct log_file_list logs;
 	struct child broker;
 	struct worker_list workers;

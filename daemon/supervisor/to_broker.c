@@ -6,10 +6,16 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 
+#include "daemon/common/clock.h"
+#include "daemon/common/fd.h"
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
+#include "daemon/supervisor/file_limit.h"
 #include "daemon/supervisor/supervisor.h"
 #include "proto/region_log.h"
+
+/* That objects are not kept. */
+#define SAID_EVERY_NS 1000000000ull
 
 typedef Xenvram__Internal__ToBroker ToBroker;
 
@@ -149,11 +155,21 @@ static struct log_file *find_log(struct supervisor *supervisor, uint64_t cookie)
 	return NULL;
 }
 
+static struct log_file *make_log(const struct supervisor *supervisor, const Xenvram__Internal__LogRef *ref)
+{
+	struct log_file *log = log_file_new(ref->cookie, ref->domid, ref->nr_pages, ref->first_generation);
+	if (!log || (uint64_t)log->readable_fd < supervisor->file_limit / FILE_LIMIT_BY_LOGS)
+		return log;
+	log_file_free(log, REGION_LOG_GONE);
+	errno = EMFILE;
+	return NULL;
+}
+
 static void create_log(struct supervisor *supervisor, const Xenvram__Internal__LogRef *ref)
 {
 	struct log_file *log = find_log(supervisor, ref->cookie);
 	if (!log) {
-		log = log_file_new(ref->cookie, ref->domid, ref->nr_pages, ref->first_generation);
+		log = make_log(supervisor, ref);
 		if (!log) {
 			int error = errno;
 			log_error("cannot make a region log of %" PRIu64 " pages: %s", ref->nr_pages,
@@ -220,6 +236,38 @@ static void identify(struct supervisor *supervisor, const Xenvram__Internal__Ide
 	tell(supervisor, &message, NULL, 0);
 }
 
+static void say_not_kept(struct supervisor *supervisor)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	supervisor->n_not_kept++;
+	if (now_ns - supervisor->said_not_kept_ns < SAID_EVERY_NS)
+		return;
+	log_warning("%" PRIu64
+		    " files can be open at a time, too few for %u more connections and subscriptions: "
+		    "if the broker dies they end, or wake nobody any more",
+		supervisor->file_limit, supervisor->n_not_kept);
+	supervisor->n_not_kept = 0;
+	supervisor->said_not_kept_ns = now_ns;
+}
+
+/* Without its descriptor an object is of less use to the next broker, and of no less to this one. */
+static void keep(struct supervisor *supervisor, const Xenvram__Internal__Kept *message, struct frame *frame)
+{
+	bool lost = frame->fds_lost;
+	int fd = frame_take_fd(frame, 0);
+
+	if (fd >= 0 && (uint64_t)fd >= supervisor->file_limit / FILE_LIMIT_BY_KEPT) {
+		fd = fd_close(fd);
+		lost = true;
+	}
+	const struct kept *kept = kept_put(&supervisor->kept, message, fd);
+	if (!kept)
+		log_error("out of memory: an object of the broker will not outlive it");
+	else if (lost && kept->fd < 0)
+		say_not_kept(supervisor);
+}
+
 static void handle(
 	struct supervisor *supervisor, const Xenvram__Internal__FromBroker *message, struct frame *frame)
 {
@@ -230,8 +278,7 @@ static void handle(
 		log_info("serving");
 		break;
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_KEEP:
-		if (kept_put(&supervisor->kept, message->keep, frame_take_fd(frame, 0)) < 0)
-			log_error("out of memory: an object of the broker will not outlive it");
+		keep(supervisor, message->keep, frame);
 		break;
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_DROP:
 		kept_drop(&supervisor->kept, message->drop);
@@ -273,12 +320,20 @@ static void on_packet(void *owner, struct frame *frame)
 
 /* ---- its life ---- */
 
+/* What is kept goes only when a broker drops it, and for its number none can be started: clients reconnect. */
+static void forget_if_too_many(struct supervisor *supervisor, int error)
+{
+	if (error == EMFILE || error == ENFILE)
+		kept_drop_all(&supervisor->kept);
+}
+
 /* Whatever it is that it says no more: it is restarted when it is reaped. */
 static void on_close(void *owner, int error)
 {
 	struct supervisor *supervisor = owner;
 	if (error)
 		log_error("the channel to the broker failed: %s", strerror(error));
+	forget_if_too_many(supervisor, error);
 	supervisor->broker.channel = channel_free(supervisor->broker.channel);
 	if (supervisor->broker.pid)
 		kill(supervisor->broker.pid, SIGKILL);
@@ -292,10 +347,7 @@ static void start(struct supervisor *supervisor)
 		tell_inheritance(supervisor);
 		return;
 	}
-	/* What is kept goes only when a broker drops it, and for its number none can be started: clients
-	 * reconnect. */
-	if (errno == EMFILE || errno == ENFILE)
-		kept_drop_all(&supervisor->kept);
+	forget_if_too_many(supervisor, errno);
 	child_respawn_later(&supervisor->broker);
 }
 

@@ -4,6 +4,7 @@
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,7 @@ class Daemon:
         self.log_path = os.path.join(directory, "daemon.log")
         self.host = host
         self.process = None
+        self.open_files = None  # the limit of each process, if not the usual one
         # Not that of the machine which the test runs on.
         self.config_path = os.path.join(directory, "xenvramd.conf")
         self.configure(config)
@@ -104,7 +106,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=end_with_us,
+                preexec_fn=self._prepare,
                 **more,
             )
 
@@ -114,6 +116,11 @@ class Daemon:
             return self.log().count("serving") > before
 
         wait_for(serving, "xenvramd serves")
+
+    def _prepare(self):
+        end_with_us()
+        if self.open_files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files, self.open_files))
 
     def configure(self, text):
         """Writes the configuration file, which is read at the next start or reload."""
@@ -214,6 +221,7 @@ class SimTest(unittest.TestCase):
 
     host_options = {}
     config = ""
+    open_files = None
 
     def setUp(self):
         self.build = Build(os.environ["XENVRAM_BUILD_DIR"])
@@ -222,6 +230,7 @@ class SimTest(unittest.TestCase):
         self.log_text = ""
         self.host = Host(self.build, os.path.join(self.directory, "host"), **self.host_options)
         self.daemon = Daemon(self.build, self.host, self.directory, self.config)
+        self.daemon.open_files = self.open_files
         self.addCleanup(self._end_daemon)
         self.daemon.start()
 

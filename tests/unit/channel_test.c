@@ -29,6 +29,7 @@ static struct {
 	unsigned int close_after;
 	bool take_fd;
 	int taken;
+	unsigned int n_lost; /* packets whose descriptors were */
 } t;
 
 static void on_packet(void *owner, struct frame *frame)
@@ -40,6 +41,7 @@ static void on_packet(void *owner, struct frame *frame)
 	assert_true(t.n_packets < MAX_PACKETS);
 	t.serials[t.n_packets++] = request->serial;
 	frame_free_message(&request->base);
+	t.n_lost += frame->fds_lost;
 	if (t.take_fd)
 		t.taken = frame_take_fd(frame, 0);
 	if (t.n_packets == t.hold_after)
@@ -310,6 +312,38 @@ static void test_too_many_descriptors(void **state)
 	assert_int_equal(t.close_error, EBADMSG);
 }
 
+static void receive_without_room(void)
+{
+	const int fds[2] = {t.theirs, t.theirs};
+
+	send_from_peer(1, fds, 2);
+	struct rlimit before = leave_room_for_fds(1);
+	run_loop();
+	restore_fd_limit(&before);
+}
+
+static void test_a_role_is_heard_without_its_descriptors(void **state)
+{
+	(void)state;
+	t.take_fd = true;
+	receive_without_room();
+	send_from_peer(2, NULL, 0);
+	run_loop();
+	assert_int_equal(t.n_packets, 2);
+	assert_int_equal(t.taken, -1);
+	assert_int_equal(t.n_lost, 1);
+	assert_int_equal(t.n_closed, 0);
+}
+
+static void test_a_client_is_not(void **state)
+{
+	(void)state;
+	receive_without_room();
+	assert_int_equal(t.n_packets, 0);
+	assert_int_equal(t.n_closed, 1);
+	assert_int_equal(t.close_error, EMFILE);
+}
+
 static void test_empty_packet(void **state)
 {
 	(void)state;
@@ -514,6 +548,8 @@ int main(void)
 		CLIENT(test_send_to_a_closed_peer),
 		CLIENT(test_packet_too_long),
 		CLIENT(test_too_many_descriptors),
+		ROLE(test_a_role_is_heard_without_its_descriptors),
+		CLIENT(test_a_client_is_not),
 		CLIENT(test_empty_packet),
 		CLIENT(test_close),
 		ROLE(test_close_by_a_packet),

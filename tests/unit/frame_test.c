@@ -178,6 +178,36 @@ static void test_too_many_descriptors(void **state)
 	assert_int_equal(frame_recv(link->ours, &frame), 1);
 }
 
+/* Of what comes for a full table nothing is kept, and it is not taken for too much. */
+static void test_no_room_for_descriptors(void **state)
+{
+	struct link *link = *state;
+	static const int on = 1;
+	const int fds[3] = {link->theirs, link->theirs, link->theirs};
+
+	for (int with_sender = 0; with_sender < 2; with_sender++) {
+		for (unsigned int room = 0; room < 3; room++) {
+			assert_int_equal(frame_send(link->theirs, "abc", 3, fds, 3), 0);
+			struct rlimit before = leave_room_for_fds(room);
+			int rc = frame_recv(link->ours, &frame);
+			int error = errno;
+			restore_fd_limit(&before);
+			assert_int_equal(rc, -1);
+			assert_int_equal(error, EMFILE);
+			assert_true(frame.fds_lost);
+			assert_int_equal(frame.n_fds, 0);
+			assert_int_equal(frame.n_bytes, 3);
+			assert_memory_equal(frame.bytes, "abc", 3);
+			assert_int_equal(count_open_fds(), link->n_open);
+		}
+		assert_int_equal(frame_send(link->theirs, "x", 1, fds, 3), 0);
+		assert_int_equal(frame_recv(link->ours, &frame), 1);
+		assert_false(frame.fds_lost);
+		frame_close_fds(&frame);
+		assert_int_equal(setsockopt(link->ours, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+	}
+}
+
 static void test_empty_packet(void **state)
 {
 	struct link *link = *state;
@@ -376,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_longest_packet, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_truncated_packet, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_too_many_descriptors, open_link, close_link),
+		cmocka_unit_test_setup_teardown(test_no_room_for_descriptors, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_empty_packet, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_waiting_takes_bytes_alone, open_link, close_link),
 		cmocka_unit_test_setup_teardown(test_full_socket, open_link, close_link),

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The call returns -1 and sets this errno. */
@@ -43,6 +44,25 @@ static inline unsigned int count_open_fds(void)
 	for (int fd = 0; fd < 1024; fd++)
 		n += fd_is_open(fd);
 	return n;
+}
+
+/* Lets the process have n more descriptors and no others; what held before is returned. */
+static inline struct rlimit leave_room_for_fds(unsigned int n)
+{
+	struct rlimit before, limit;
+	int fd = 0;
+
+	for (; fd_is_open(fd) || n > 0; fd++)
+		n -= !fd_is_open(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = (struct rlimit){fd, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return before;
+}
+
+static inline void restore_fd_limit(const struct rlimit *before)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, before), 0);
 }
 
 /* A small generator, the same numbers in every run. */
