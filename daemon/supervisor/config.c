@@ -14,6 +14,8 @@
 
 #define MAX_SENTENCE_BYTES 512
 #define BYTE_ORDER_MARK    "\xef\xbb\xbf"
+/* Domain 1 to the last one have a uid each above it, and none of them is root or no uid at all. */
+#define MAX_DOMAIN_UID_BASE (UINT32_MAX - 1 - MAX_DOMID)
 
 struct parser;
 
@@ -22,6 +24,7 @@ struct word {
 	const char *section;
 	const char *key;
 	void (*set)(struct parser *parser, const char *key, const char *value);
+	void (*set_usual)(struct parser *parser); /* without a word of it in the file; NULL: it stays empty */
 };
 
 #define N_WORDS 5
@@ -31,7 +34,7 @@ struct parser {
 	const struct config_reader *reader;
 	const char *next; /* what the library has not been given yet */
 	const char *end;
-	unsigned int line; /* the one that it was given last */
+	unsigned int line; /* the one that it was given last; 0: what is wrong is no line's fault */
 	unsigned int n_faults;
 	struct settings settings;
 	/* The line that sets it, 0 for none. */
@@ -42,7 +45,9 @@ struct parser {
 __attribute__((format(printf, 2, 3))) static void complain(struct parser *parser, const char *format, ...)
 {
 	char sentence[MAX_SENTENCE_BYTES];
-	int n = snprintf(sentence, sizeof(sentence), "%s:%u: ", parser->reader->file, parser->line);
+	int n = parser->line
+			? snprintf(sentence, sizeof(sentence), "%s:%u: ", parser->reader->file, parser->line)
+			: snprintf(sentence, sizeof(sentence), "%s: ", parser->reader->file);
 	va_list args;
 
 	if (n > (int)sizeof(sentence) / 2)
@@ -158,10 +163,17 @@ static void set_number(struct parser *parser, const struct setting *setting, con
 		text, setting->may_be_0 ? "0 or " : "", setting->min, setting->max);
 }
 
+/* As struct config_reader has it. */
+static int look_up(const struct parser *parser, bool group, const char *name, uint32_t *ret_id)
+{
+	const struct config_reader *reader = parser->reader;
+	return group ? reader->find_group(reader->data, name, ret_id)
+		     : reader->find_user(reader->data, name, ret_id);
+}
+
 /* A user or group, by name or number. */
 static bool find_id(struct parser *parser, const char *key, bool group, const char *text, uint32_t *ret_id)
 {
-	const struct config_reader *reader = parser->reader;
 	uint64_t number;
 
 	if (isdigit((unsigned char)*text)) {
@@ -173,11 +185,14 @@ static bool find_id(struct parser *parser, const char *key, bool group, const ch
 			text, UINT32_MAX - 1);
 		return false;
 	}
-	if (group ? reader->find_group(reader->data, text, ret_id)
-		  : reader->find_user(reader->data, text, ret_id))
-		return true;
-	complain(parser, "%s has \"%s\", and there is no such %s", key, text, group ? "group" : "user");
-	return false;
+	int found = look_up(parser, group, text, ret_id);
+	if (found == 0)
+		complain(parser, "%s has \"%s\", and there is no such %s", key, text,
+			group ? "group" : "user");
+	else if (found < 0)
+		complain(parser, "%s has \"%s\", and whether there is such a %s cannot be told: %s", key,
+			text, group ? "group" : "user", strerror(errno));
+	return found > 0;
 }
 
 static void set_ids(
@@ -209,17 +224,16 @@ static void set_admin_groups(struct parser *parser, const char *key, const char 
 	set_ids(parser, key, true, value, &parser->settings.admin_gids);
 }
 
-/* Domain 1 to the last one have a uid each above it, and none of them is root or no uid at all. */
 static void set_domain_uid_base(struct parser *parser, const char *key, const char *value)
 {
-	static const uint32_t max = UINT32_MAX - 1 - MAX_DOMID;
 	uint32_t uid;
 
 	parser->settings.domain_uid_base = 0;
 	if (strcmp(value, "none") == 0 || !find_id(parser, key, false, value, &uid))
 		return;
-	if (uid == 0 || uid > max)
-		complain(parser, "%s is uid %" PRIu32 "; 1 to %" PRIu32 " is allowed", key, uid, max);
+	if (uid == 0 || uid > MAX_DOMAIN_UID_BASE)
+		complain(parser, "%s is uid %" PRIu32 "; 1 to %" PRIu32 " is allowed", key, uid,
+			MAX_DOMAIN_UID_BASE);
 	else
 		parser->settings.domain_uid_base = uid;
 }
@@ -269,27 +283,40 @@ static void set_backing(struct parser *parser, const char *key, const char *valu
 	set_windows(parser, key, value, &parser->settings.backing);
 }
 
-static const struct word words[N_WORDS] = {
-	{"access", "admin-users", set_admin_users},
-	{"access", "admin-groups", set_admin_groups},
-	{"access", "domain-uid-base", set_domain_uid_base},
-	{"gfns", "vram", set_vram},
-	{"gfns", "backing", set_backing},
-};
-
-/* Without a word of them in the file, and whether or not they exist. */
-static void set_usual_names(struct parser *parser)
+/* One that need not exist. A lookup that fails is a fault: it would take from its members what they have. */
+static bool find_usual(struct parser *parser, const char *key, bool group, const char *name, uint32_t *ret_id)
 {
-	const struct config_reader *reader = parser->reader;
-	struct settings *settings = &parser->settings;
-	uint32_t id;
-
-	if (reader->find_group(reader->data, "xenvram", &id))
-		settings->admin_gids = (struct id_list){1, {id}};
-	if (reader->find_user(reader->data, "xen-qemuuser-range-base", &id) && id > 0 &&
-		id <= UINT32_MAX - 1 - MAX_DOMID)
-		settings->domain_uid_base = id;
+	int found = look_up(parser, group, name, ret_id);
+	if (found < 0) {
+		parser->line = 0;
+		complain(parser, "%s is not set, and whether there is its usual %s \"%s\" cannot be told: %s",
+			key, group ? "group" : "user", name, strerror(errno));
+	}
+	return found > 0;
 }
+
+static void set_usual_admin_groups(struct parser *parser)
+{
+	uint32_t gid;
+	if (find_usual(parser, "admin-groups", true, "xenvram", &gid))
+		parser->settings.admin_gids = (struct id_list){1, {gid}};
+}
+
+static void set_usual_domain_uid_base(struct parser *parser)
+{
+	uint32_t uid;
+	if (find_usual(parser, "domain-uid-base", false, "xen-qemuuser-range-base", &uid) && uid > 0 &&
+		uid <= MAX_DOMAIN_UID_BASE)
+		parser->settings.domain_uid_base = uid;
+}
+
+static const struct word words[N_WORDS] = {
+	{"access", "admin-users", set_admin_users, NULL},
+	{"access", "admin-groups", set_admin_groups, set_usual_admin_groups},
+	{"access", "domain-uid-base", set_domain_uid_base, set_usual_domain_uid_base},
+	{"gfns", "vram", set_vram, NULL},
+	{"gfns", "backing", set_backing, NULL},
+};
 
 static void note_seen(struct parser *parser, const char *key, unsigned int *seen_in)
 {
@@ -325,6 +352,14 @@ static int on_value(void *data, const char *section, const char *key, const char
 	return 1; /* an unknown section was complained about at its beginning */
 }
 
+static void set_usual(struct parser *parser)
+{
+	for (size_t i = 0; i < N_WORDS; i++) {
+		if (!parser->word_seen_in[i] && words[i].set_usual)
+			words[i].set_usual(parser);
+	}
+}
+
 /* What each is allowed to be by itself, but not together. */
 static void check_together(struct parser *parser)
 {
@@ -349,7 +384,6 @@ int config_parse(
 
 	settings_init(&parser.settings);
 	snprintf(parser.settings.file, sizeof(parser.settings.file), "%s", reader->file);
-	set_usual_names(&parser);
 	if (n_bytes > MAX_CONFIG_BYTES) {
 		complain(
 			&parser, "the file has %zu bytes, at most %u are allowed", n_bytes, MAX_CONFIG_BYTES);
@@ -360,6 +394,7 @@ int config_parse(
 		parser.line = faulty_line;
 		complain(&parser, "the line cannot be understood");
 	}
+	set_usual(&parser);
 	if (parser.n_faults == 0)
 		check_together(&parser);
 	if (parser.n_faults > 0)

@@ -8,11 +8,11 @@
 /* What the file is read with. */
 struct config_reader {
 	const char *file; /* its name, for the sentences */
-	/* Hears what is wrong: a sentence that begins with "FILE:LINE: ". */
+	/* Hears what is wrong: a sentence that begins with "FILE:LINE: ", or "FILE: " if it is no line's fault. */
 	void (*complain)(void *data, const char *sentence);
-	/* The id of a user or group; false when there is none of that name. */
-	bool (*find_user)(void *data, const char *name, uint32_t *ret_id);
-	bool (*find_group)(void *data, const char *name, uint32_t *ret_id);
+	/* The id of a user or group. 1; 0: there is none of that name; -1 with errno: that cannot be told now. */
+	int (*find_user)(void *data, const char *name, uint32_t *ret_id);
+	int (*find_group)(void *data, const char *name, uint32_t *ret_id);
 	void *data;
 };
 

@@ -19,22 +19,32 @@ static void on_fault(void *data, const char *sentence)
 	log_error("%s", sentence);
 }
 
-static bool find_user(void *data, const char *name, uint32_t *ret_id)
+/* errno of a lookup that found nothing, as some modules of libc set it; anything else is one that failed. */
+static int not_found(void)
 {
-	const struct passwd *entry = getpwnam(name);
-	(void)data;
-	if (entry)
-		*ret_id = entry->pw_uid;
-	return entry != NULL;
+	return errno == 0 || errno == ENOENT || errno == ESRCH ? 0 : -1;
 }
 
-static bool find_group(void *data, const char *name, uint32_t *ret_id)
+static int find_user(void *data, const char *name, uint32_t *ret_id)
 {
-	const struct group *entry = getgrnam(name);
 	(void)data;
-	if (entry)
-		*ret_id = entry->gr_gid;
-	return entry != NULL;
+	errno = 0;
+	const struct passwd *entry = getpwnam(name);
+	if (!entry)
+		return not_found();
+	*ret_id = entry->pw_uid;
+	return 1;
+}
+
+static int find_group(void *data, const char *name, uint32_t *ret_id)
+{
+	(void)data;
+	errno = 0;
+	const struct group *entry = getgrnam(name);
+	if (!entry)
+		return not_found();
+	*ret_id = entry->gr_gid;
+	return 1;
 }
 
 /* Up to size bytes; their number, or -1 with errno. */

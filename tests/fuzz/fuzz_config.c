@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What an administrator, or a broken disk, can make of the configuration file. */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,13 @@ static void on_fault(void *data, const char *sentence)
 	++*n_faults;
 }
 
-/* Some are there, some are not. */
-static bool find_id(void *data, const char *name, uint32_t *ret_id)
+/* Some are there, some are not, and of some that cannot be told. */
+static int find_id(void *data, const char *name, uint32_t *ret_id)
 {
 	(void)data;
 	*ret_id = *name;
-	return *name & 1;
+	errno = EIO;
+	return strchr(name, '!') ? -1 : *name & 1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

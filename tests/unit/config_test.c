@@ -31,24 +31,30 @@ struct name {
 
 static const struct name *users, *groups;
 
-static bool find(const struct name *names, const char *wanted, uint32_t *ret_id)
+/* That of a lookup that fails; 0: none does. */
+static int lookup_error;
+
+static int find(const struct name *names, const char *wanted, uint32_t *ret_id)
 {
+	errno = lookup_error;
+	if (lookup_error)
+		return -1;
 	for (; names && names->name; names++) {
 		if (strcmp(names->name, wanted) == 0) {
 			*ret_id = names->id;
-			return true;
+			return 1;
 		}
 	}
-	return false;
+	return 0;
 }
 
-static bool find_user(void *data, const char *name, uint32_t *ret_id)
+static int find_user(void *data, const char *name, uint32_t *ret_id)
 {
 	assert_non_null(data);
 	return find(users, name, ret_id);
 }
 
-static bool find_group(void *data, const char *name, uint32_t *ret_id)
+static int find_group(void *data, const char *name, uint32_t *ret_id)
 {
 	assert_non_null(data);
 	return find(groups, name, ret_id);
@@ -267,6 +273,7 @@ static int forget_names(void **state)
 {
 	(void)state;
 	users = groups = NULL;
+	lookup_error = 0;
 	return 0;
 }
 
@@ -319,6 +326,32 @@ static void test_names_that_are_none(void **state)
 		"test.conf:2: admin-users has more than 32 names");
 	assert_fault("[access]\nadmin-users =\nadmin-users = alice\n",
 		"test.conf:3: admin-users is set already, in line 2");
+}
+
+/* Nobody loses what a name gives because it cannot be looked up at the moment. */
+static void test_names_that_cannot_be_looked_up(void **state)
+{
+	(void)state;
+	lookup_error = EIO;
+	assert_faults(
+		"", (const char *const[]){
+			    "test.conf: admin-groups is not set, and whether there is its usual group "
+			    "\"xenvram\" cannot be told: Input/output error",
+			    "test.conf: domain-uid-base is not set, and whether there is its usual user "
+			    "\"xen-qemuuser-range-base\" cannot be told: Input/output error",
+			    NULL,
+		    });
+	assert_faults("[access]\nadmin-groups = wheel 10\nadmin-users = alice\ndomain-uid-base = 4711\n",
+		(const char *const[]){
+			"test.conf:2: admin-groups has \"wheel\", and whether there is such a group cannot "
+			"be "
+			"told: Input/output error",
+			"test.conf:3: admin-users has \"alice\", and whether there is such a user cannot be "
+			"told: Input/output error",
+			NULL,
+		});
+	/* Numbers are not looked up, and usual names not in whose place others stand. */
+	parse("[access]\nadmin-groups =\ndomain-uid-base = none\n");
 }
 
 static void test_uid_base(void **state)
@@ -448,6 +481,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_usual_names, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_names, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_names_that_are_none, set_names, forget_names),
+		cmocka_unit_test_setup_teardown(test_names_that_cannot_be_looked_up, set_names, forget_names),
 		cmocka_unit_test_setup_teardown(test_uid_base, set_names, forget_names),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_together),
