@@ -257,6 +257,9 @@ static void set_windows(
 
 	*ret_list = (struct window_list){0};
 	snprintf(texts, sizeof(texts), "%s", value);
+	if (!texts[strspn(texts, ", \t")])
+		complain(parser, "%s has no window; where pages may lie everywhere there is no such line",
+			key);
 	for (char *text; (text = strtok_r(rest, ", \t", &rest));) {
 		struct gfn_window window;
 		char copy[MAX_CONFIG_LINE_BYTES + 1];

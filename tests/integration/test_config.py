@@ -65,8 +65,11 @@ class Config(SimTest):
         self.await_requests_in_flight(32)
 
     def test_reload_of_a_faulty_file_changes_nothing(self):
-        self.daemon.configure("[limits]\nrequests-in-flight = 9\nconnections = lots\n\n[limit]\n")
+        self.daemon.configure(
+            "[limits]\nrequests-in-flight = 9\nconnections = lots\n\n[limit]\n[gfns]\nvram = ; 0x4000-0x4fff\n"
+        )
         said = self.daemon.reload()
+        self.assertIn("xenvramd.conf:7: vram has no window", said)
         self.assertIn('xenvramd.conf:3: connections is "lots"', said)
         self.assertIn("xenvramd.conf:5: there is no section [limit]", said)
         self.assertIn("was not read anew", said)

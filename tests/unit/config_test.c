@@ -244,7 +244,15 @@ static void test_windows(void **state)
 	assert_int_equal(settings.vram.windows[1].last, 0x100000);
 	assert_int_equal(settings.backing.n, 1);
 	assert_int_equal(settings.backing.windows[0].last, MAX_GFN - 1);
-	assert_int_equal(parse("[gfns]\nvram =\n").vram.n, 0);
+
+	/* What restricts nothing is no restriction: it was meant to be one. */
+	static const char *const none[] = {"", ",", " , ,", "; 0x4000-0x4fff"};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		char text[64];
+		snprintf(text, sizeof(text), "[gfns]\n\nvram = %s\n", none[i]);
+		assert_fault(text, "test.conf:3: vram has no window; where pages may lie everywhere there is "
+				   "no such line");
+	}
 
 	static const char *const bad[] = {"5-4", "-5", "5-", "a-b", "0-0x1000000000", "1-2-3"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -419,6 +427,13 @@ static void test_long(void **state)
 		faults.sentences[0], "test.conf:1: the line has 65536 bytes, at most 190 are allowed");
 }
 
+static void assert_everywhere(const struct window_list *list)
+{
+	assert_int_equal(list->n, 1);
+	assert_int_equal(list->windows[0].first, 0);
+	assert_int_equal(list->windows[0].last, MAX_GFN - 1);
+}
+
 /* The file that is installed: every line of it is true also without its comment sign. */
 static void test_installed_file(void **state)
 {
@@ -440,7 +455,11 @@ static void test_installed_file(void **state)
 	}
 	uncommented[n] = '\0';
 	assert_int_equal(n_keys, SETTINGS_N_NUMBERS + 5);
-	const struct settings settings = parse(uncommented), without = parse("");
+	struct settings settings = parse(uncommented);
+	const struct settings without = parse("");
+	assert_everywhere(&settings.vram);
+	assert_everywhere(&settings.backing);
+	settings.vram = settings.backing = (struct window_list){0}; /* which is the same */
 	assert_memory_equal(&settings, &without, sizeof(settings));
 	assert_memory_equal(&defaults, &without, sizeof(defaults));
 }
