@@ -388,8 +388,7 @@ int config_parse(
 	settings_init(&parser.settings);
 	snprintf(parser.settings.file, sizeof(parser.settings.file), "%s", reader->file);
 	if (n_bytes > MAX_CONFIG_BYTES) {
-		complain(
-			&parser, "the file has %zu bytes, at most %u are allowed", n_bytes, MAX_CONFIG_BYTES);
+		complain(&parser, "the file has more than the %u bytes that are allowed", MAX_CONFIG_BYTES);
 		return -1;
 	}
 	int faulty_line = ini_parse_stream(read_line, &parser, on_value, &parser);

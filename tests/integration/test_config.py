@@ -78,6 +78,13 @@ class Config(SimTest):
         self.assertIn("No such file or directory", self.daemon.reload())
         self.assertEqual(self.requests_in_flight(), 7)
 
+    def test_reload_of_a_large_file(self):
+        self.daemon.configure("# none\n" * 20000)
+        said = self.daemon.reload()
+        self.assertIn("xenvramd.conf: the file has more than the 65536 bytes that are allowed", said)
+        self.assertIn("was not read anew", said)
+        self.assertEqual(self.requests_in_flight(), 7)
+
     def test_reload_of_what_is_no_file(self):
         os.unlink(self.daemon.config_path)
         os.mkdir(self.daemon.config_path)
