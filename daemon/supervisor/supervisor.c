@@ -119,6 +119,16 @@ static void on_watchdog(evutil_socket_t fd, short what, void *data)
 	sd_notify(0, "WATCHDOG=1");
 }
 
+/* Until there is a handler it would end the process; one that comes meanwhile is handled then. */
+static void block_reload(int how)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(how, &signals, NULL);
+}
+
 static int run(struct supervisor *supervisor)
 {
 	struct event *child = evsignal_new(supervisor->base, SIGCHLD, on_child, supervisor);
@@ -134,6 +144,7 @@ static int run(struct supervisor *supervisor)
 		log_error("cannot watch for signals: %s", strerror(errno));
 		goto out;
 	}
+	block_reload(SIG_UNBLOCK);
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
 		struct timeval period = {
 			.tv_sec = watchdog_us / 2 / 1000000, .tv_usec = watchdog_us / 2 % 1000000};
@@ -174,6 +185,7 @@ int supervisor_main(const struct role_options *options)
 		.options = options, .base = event_base_new(), .listener = LISTENER_NONE};
 	int rc = -1;
 
+	block_reload(SIG_BLOCK);
 	signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&supervisor.kept);
 	LIST_INIT(&supervisor.logs);

@@ -86,7 +86,11 @@ class Daemon:
         self.environment = build.environment(host.environment)
 
     def start(self):
-        self._start(self.command, self.environment)
+        self.begin()()
+
+    def begin(self):
+        """Starts it; returns what waits until it serves."""
+        return self._begin(self.command, self.environment)
 
     def start_activated(self, listening):
         """With this socket, as systemd hands it over."""
@@ -95,9 +99,9 @@ class Daemon:
         script = f'exec 3<&{listening.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
         command = ["sh", "-c", script, "sh", *self.command[:at], *self.command[at + 2 :]]
         environment = dict(self.environment, RUNTIME_DIRECTORY=self.directory)
-        self._start(command, environment, pass_fds=[listening.fileno()])
+        self._begin(command, environment, pass_fds=[listening.fileno()])()
 
-    def _start(self, command, environment, **more):
+    def _begin(self, command, environment, **more):
         before = self.log().count("serving")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -115,7 +119,7 @@ class Daemon:
                 raise RuntimeError(f"xenvramd ended with status {self.process.returncode}:\n{self.log()}")
             return self.log().count("serving") > before
 
-        wait_for(serving, "xenvramd serves")
+        return lambda: wait_for(serving, "xenvramd serves")
 
     def _prepare(self):
         end_with_us()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The configuration file: at the start, when it is read anew, and when it has faults."""
 
+import fcntl
 import os
 import signal
+import time
 import unittest
 
 import protocol
@@ -29,6 +31,14 @@ class Config(SimTest):
 
     def await_requests_in_flight(self, expected):
         wait_for(lambda: self.requests_in_flight() == expected, "the settings arrive")
+
+    def daemon_is_locked(self):
+        with open(os.path.join(self.daemon.directory, "lock"), "wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
     def test_holds_from_the_first_connection_on(self):
         self.assertEqual(self.requests_in_flight(), 7)
@@ -63,6 +73,20 @@ class Config(SimTest):
         self.daemon.configure("")
         self.daemon.reload()
         self.await_requests_in_flight(32)
+
+    def test_reload_while_it_starts(self):
+        """It waits for what is left of a predecessor, and has read the file already."""
+        self.assertEqual(self.daemon.stop(), 0)
+        with open(os.path.join(self.daemon.directory, "roles.lock"), "wb") as left:
+            fcntl.flock(left, fcntl.LOCK_EX)
+            await_serving = self.daemon.begin()
+            wait_for(self.daemon_is_locked, "it waits")
+            self.daemon.configure("[limits]\nrequests-in-flight = 9\n")
+            self.daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.1)
+            self.assertIsNone(self.daemon.process.poll())
+        await_serving()
+        self.await_requests_in_flight(9)
 
     def test_reload_of_a_faulty_file_changes_nothing(self):
         self.daemon.configure(
