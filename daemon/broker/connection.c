@@ -66,6 +66,8 @@ static void keep(struct connection *connection)
 	Xenvram__Internal__ConnectionState state = XENVRAM__INTERNAL__CONNECTION_STATE__INIT;
 	Xenvram__Internal__DomainRef bound = XENVRAM__INTERNAL__DOMAIN_REF__INIT;
 	state.greeted = connection->greeted;
+	state.max_in_flight = connection->max_in_flight;
+	state.max_queued_bytes = channel_max_queued(connection->channel);
 	if (connection->binding.state == BINDING_BOUND) {
 		bound.domid = connection->binding.domid;
 		bound.uuid = connection->binding.uuid;
@@ -290,8 +292,9 @@ void asker_fail(struct broker *broker, const struct asker *asker, const struct f
 
 /* ---- accepting ---- */
 
-/* Takes fd over. NULL with errno. */
-static struct connection *add(struct broker *broker, uint64_t id, int fd)
+/* Takes fd over. What it is promised holds for as long as it is open. NULL with errno. */
+static struct connection *add(
+	struct broker *broker, uint64_t id, int fd, uint32_t max_in_flight, size_t max_queued_bytes)
 {
 	static const struct channel_ops ops = {on_packet, on_close};
 	struct connection *connection = calloc(1, sizeof(*connection));
@@ -310,8 +313,8 @@ static struct connection *add(struct broker *broker, uint64_t id, int fd)
 		free(connection);
 		return NULL;
 	}
-	connection->max_in_flight = broker->settings.requests_in_flight;
-	channel_set_max_queued(connection->channel, broker->settings.queued_bytes);
+	connection->max_in_flight = max_in_flight;
+	channel_set_max_queued(connection->channel, max_queued_bytes);
 	LIST_INSERT_HEAD(&broker->connections, connection, link);
 	broker->n_connections++;
 	update_reading(connection);
@@ -335,7 +338,8 @@ int connection_accept(struct broker *broker, int listening_fd)
 	int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return -1;
-	struct connection *connection = add(broker, broker_new_id(broker), fd);
+	struct connection *connection = add(broker, broker_new_id(broker), fd,
+		broker->settings.requests_in_flight, broker->settings.queued_bytes);
 	if (!connection)
 		return -1;
 
@@ -351,7 +355,7 @@ int connection_accept(struct broker *broker, int listening_fd)
 void connection_inherit(
 	struct broker *broker, uint64_t id, const Xenvram__Internal__ConnectionState *state, int fd)
 {
-	struct connection *connection = add(broker, id, fd);
+	struct connection *connection = add(broker, id, fd, state->max_in_flight, state->max_queued_bytes);
 	struct failure failure;
 
 	if (!connection) {

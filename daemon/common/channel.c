@@ -280,6 +280,11 @@ void channel_set_max_queued(struct channel *channel, size_t max_bytes)
 	channel->max_queued_bytes = max_bytes;
 }
 
+size_t channel_max_queued(const struct channel *channel)
+{
+	return channel->max_queued_bytes;
+}
+
 int channel_fd(const struct channel *channel)
 {
 	return channel->fd;

@@ -12,6 +12,8 @@ import xenvram_pb2 as pb
 from harness import SimTest, children, kill
 from waiting import wait_for
 
+MAX_REGION_PAGES = 262144
+
 
 class Config(SimTest):
     config = "[limits]\nrequests-in-flight = 7\n"
@@ -145,6 +147,35 @@ class Config(SimTest):
         reply = self.connect_until_refused(3)
         self.assertEqual(reply.serial, 0)
         self.assertIn(f"uid {os.getuid()} has 3 connections and asks for 1 more; at most 3 are allowed", reply.message)
+
+
+class Promised(SimTest):
+    def test_it_outlives_the_broker(self):
+        """Requests in flight, and room for the replies to all of them, are what they were at Hello."""
+        self.add_domain(1)
+        client = self.client()
+        n = client.hello.max_requests_in_flight
+        self.daemon.configure("[limits]\nrequests-in-flight = 1\nqueued-bytes = 327680\n")
+        self.daemon.reload()
+        wait_for(lambda: self.client().hello.max_requests_in_flight == 1, "the settings arrive")
+        kill(self.daemon.broker_pid())
+        client.take_events("restarted")
+        track = pb.TrackDirty(domid=1, first_gfn=0, nr_pages=MAX_REGION_PAGES)
+        client.call("track_dirty", track)
+        other = self.client()
+        worker = self.daemon.await_worker(1)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            taken = [client.start("track_dirty", track) for _ in range(n - 1)]
+            self.assertEqual(client.regions(), [])
+            taken.append(client.start("track_dirty", track))
+            behind = other.start("track_dirty", pb.TrackDirty(domid=1, first_gfn=0, nr_pages=1))
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        self.assertEqual(other.finish(behind)[0].status, pb.OK)  # the others' are on their way, unread
+        replies = [client.finish(serial)[0] for serial in taken]
+        self.assertEqual({reply.status for reply in replies}, {pb.OK})
+        self.assertGreater(sum(len(reply.snapshot.bitmap) for reply in replies), 2 * 327680)
 
 
 if __name__ == "__main__":
