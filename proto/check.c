@@ -9,6 +9,9 @@
 
 #define INVALID XENVRAM__V1__STATUS__INVALID
 
+/* By which cap of proto/limits.h, in the words of refusals by limits. */
+#define FIXED_BY(cap) ", by " #cap ", which is fixed in this build"
+
 static int check_domid(uint32_t domid, struct failure *failure)
 {
 	if (domid > MAX_DOMID)
@@ -56,8 +59,9 @@ static int check_apart(const char *name, uint64_t first, const char *other_name,
 static int check_nr_pages(uint64_t nr_pages, struct failure *failure)
 {
 	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES)
-		return failure_set(failure, INVALID, EINVAL, "nr_pages %" PRIu64 " is not in 1..%llu",
-			nr_pages, MAX_REGION_PAGES);
+		return failure_set(failure, INVALID, EINVAL,
+			"nr_pages %" PRIu64 " is not in 1..%llu" FIXED_BY(MAX_REGION_PAGES), nr_pages,
+			MAX_REGION_PAGES);
 	return 0;
 }
 
@@ -170,8 +174,9 @@ static int check_period(uint32_t period_us, struct failure *failure)
 {
 	if (period_us != 0 && (period_us < MIN_PERIOD_US || period_us > MAX_PERIOD_US))
 		return failure_set(failure, INVALID, EINVAL,
-			"period_us %" PRIu32 " is neither 0 (default, %u) nor in %u..%u", period_us,
-			DEFAULT_PERIOD_US, MIN_PERIOD_US, MAX_PERIOD_US);
+			"period_us %" PRIu32
+			" is neither 0 (default, %u) nor in %u..%u" FIXED_BY(MIN_PERIOD_US..MAX_PERIOD_US),
+			period_us, DEFAULT_PERIOD_US, MIN_PERIOD_US, MAX_PERIOD_US);
 	return 0;
 }
 
@@ -180,15 +185,15 @@ static int check_mark_dirty(const Xenvram__V1__MarkDirty *mark, struct failure *
 	if (check_cookie(mark->cookie, failure) < 0)
 		return -1;
 	if (mark->n_runs == 0 || mark->n_runs > MAX_MARKED_RUNS)
-		return failure_set(
-			failure, INVALID, EINVAL, "%zu runs are not in 1..%u", mark->n_runs, MAX_MARKED_RUNS);
+		return failure_set(failure, INVALID, EINVAL,
+			"%zu runs are not in 1..%u" FIXED_BY(MAX_MARKED_RUNS), mark->n_runs, MAX_MARKED_RUNS);
 	uint64_t end = 0; /* so that no request costs more than its region is long */
 	for (size_t i = 0; i < mark->n_runs; i++) {
 		const Xenvram__V1__Run *run = mark->runs[i];
 		if (run->nr_pages == 0 || run->nr_pages > MAX_REGION_PAGES || run->first >= MAX_REGION_PAGES)
 			return failure_set(failure, INVALID, EINVAL,
 				"run %zu: page %" PRIu64 " + %" PRIu64
-				" pages lies in no region of at most %llu",
+				" pages lies in no region of at most %llu" FIXED_BY(MAX_REGION_PAGES),
 				i, run->first, run->nr_pages, MAX_REGION_PAGES);
 		if (run->first < end)
 			return failure_set(failure, INVALID, EINVAL,
@@ -222,8 +227,9 @@ int check_request(const Xenvram__V1__Request *request, struct failure *failure)
 	case XENVRAM__V1__REQUEST__OPERATION_HELLO:
 		if (strlen(request->hello->client) > MAX_CLIENT_NAME_BYTES)
 			return failure_set(failure, INVALID, EINVAL,
-				"the client's name has %zu bytes, at most %u", strlen(request->hello->client),
-				MAX_CLIENT_NAME_BYTES);
+				"the client's name has %zu bytes; at most %u are allowed" FIXED_BY(
+					MAX_CLIENT_NAME_BYTES),
+				strlen(request->hello->client), MAX_CLIENT_NAME_BYTES);
 		return 0;
 	case XENVRAM__V1__REQUEST__OPERATION_BIND:
 		return check_domid(request->bind->domid, failure);

@@ -9,6 +9,7 @@
 
 #include "daemon/broker/admission.h"
 #include "daemon/broker/backlog.h"
+#include "daemon/broker/policy.h"
 #include "daemon/broker/regions.h"
 #include "daemon/broker/requests.h"
 #include "daemon/broker/subscription.h"
@@ -198,8 +199,10 @@ void connections_update_reading(struct broker *broker)
 		update_reading(connection);
 }
 
-static void say_close_reason(const struct broker *broker, int error, char *ret_text, size_t size)
+static void say_close_reason(const struct connection *connection, int error, char *ret_text, size_t size)
 {
+	const struct settings *settings = &connection->broker->settings;
+
 	switch (error) {
 	case EMSGSIZE:
 		snprintf(ret_text, size, "it sent a packet of more than %u bytes", MAX_MESSAGE_BYTES);
@@ -214,9 +217,12 @@ static void say_close_reason(const struct broker *broker, int error, char *ret_t
 		break;
 	case ENOBUFS:
 		snprintf(ret_text, size,
-			"it does not read what is sent to it, and no more than %u bytes can wait "
-			"(queued-bytes of [limits] in %s)",
-			broker->settings.queued_bytes, broker->settings.file);
+			"it does not read what is sent to it: %zu bytes wait and more have come; at most %zu "
+			"can, by "
+			"queued-bytes of [limits] as it was when it connected, which can be up to %" PRIu32
+			" for later ones; change and reload %s",
+			channel_queued(connection->channel), channel_max_queued(connection->channel),
+			POLICY(queued_bytes)->max, settings->file);
 		break;
 	default:
 		snprintf(ret_text, size, "%s", strerror(error));
@@ -226,10 +232,10 @@ static void say_close_reason(const struct broker *broker, int error, char *ret_t
 static void on_close(void *owner, int error)
 {
 	struct connection *connection = owner;
-	char reason[CONFIG_PATH_BYTES + 128];
+	char reason[CONFIG_PATH_BYTES + 320];
 
 	if (error) {
-		say_close_reason(connection->broker, error, reason, sizeof(reason));
+		say_close_reason(connection, error, reason, sizeof(reason));
 		audit_closed(connection->broker, connection, reason);
 	}
 	connection_free(connection);

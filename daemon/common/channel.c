@@ -285,6 +285,11 @@ size_t channel_max_queued(const struct channel *channel)
 	return channel->max_queued_bytes;
 }
 
+size_t channel_queued(const struct channel *channel)
+{
+	return channel->queued_bytes;
+}
+
 int channel_fd(const struct channel *channel)
 {
 	return channel->fd;

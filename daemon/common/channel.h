@@ -40,6 +40,7 @@ struct channel *channel_free(struct channel *channel);
 /* Of a client; at first MAX_QUEUED_BYTES. What is queued already stays. */
 void channel_set_max_queued(struct channel *channel, size_t max_bytes);
 size_t channel_max_queued(const struct channel *channel);
+size_t channel_queued(const struct channel *channel);
 
 int channel_fd(const struct channel *channel);
 

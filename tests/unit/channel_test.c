@@ -502,6 +502,8 @@ static void test_client_that_does_not_read(void **state)
 	for (unsigned int i = 0; i < 3; i++)
 		send_sized(1, BULK, NULL, 0);
 	assert_int_equal(t.n_closed, 0);
+	assert_in_range(channel_queued(t.channel), MAX_QUEUED_BYTES - BULK - 16, MAX_QUEUED_BYTES);
+	assert_int_equal(channel_max_queued(t.channel), MAX_QUEUED_BYTES);
 	run_loop();
 	assert_int_equal(t.n_closed, 1);
 	assert_int_equal(t.close_error, ENOBUFS);
