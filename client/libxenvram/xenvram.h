@@ -138,8 +138,10 @@ enum xenvram_region_state {
 	XENVRAM_REGION_CREATING = 0,
 	XENVRAM_REGION_ACTIVE = 1,
 	XENVRAM_REGION_DESTROYING = 2,
-	XENVRAM_REGION_STUCK = 3, /* its pages could not all be moved back; destroy it again */
-	XENVRAM_REGION_GONE = 4,  /* it, or its domain, is no more; only in events */
+	/* Its pages could not all be moved back: destroy it again, or what was to be destroyed of it; one that is stuck
+	   in a move, and was not destroyed since, can also be moved to either of the two places. */
+	XENVRAM_REGION_STUCK = 3,
+	XENVRAM_REGION_GONE = 4, /* it, or its domain, is no more; only in events */
 	XENVRAM_REGION_MOVING = 5,
 	XENVRAM_REGION_SHRINKING = 6, /* a part of it is being destroyed */
 };
@@ -206,14 +208,17 @@ struct xenvram_create {
  * cookie, which is never 0, but after a dry run, and never used for another region. Nothing has changed when
  * it fails, unless the reason says that the region is stuck. It lives until it is destroyed or its domain
  * ends, whatever becomes of the connection.
- *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; or a domain of a
- *           kind that has no device model (PV)
+ *   EINVAL  a range is empty, too long, wraps, overlaps the other, or ends above gfn 2^36; backing_gfn is not 0
+ *           with adopt; cache_attr is none; or a domain of a kind that has no device model (PV)
+ *   EPERM   the configuration lets no vram, or no backing, be there
  *   ESRCH   no such domain
  *   EEXIST  it overlaps a region, or a page of the destination is populated
  *   ENXIO   a page of the backing, or one to be adopted, is not populated
  *   EDQUOT  a limit; the reason says whose, how much is used, and the most
  *   EBUSY   it overlaps a pin of xenvram_pin_cacheattr(), or pages that are being moved; or its pages could
  *           neither be moved nor moved back: the region is listed as stuck
+ * and what the hypervisor says of moving or, with require_cache_attr, of pinning (EPERM, from 4.21 on, of a type for a
+ * domain without devices of its own).
  */
 int xenvram_create_region(struct xenvram *conn, const struct xenvram_create *create, uint64_t *ret_cookie);
 
@@ -250,8 +255,10 @@ int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_
  * with a graphics card's BAR while it runs. All of its pages must be where they were, and all frames that
  * they go to holes, none of them of this or another region. Cookie, backing, log, views and readers stay;
  * every page is dirty once. Success is also that it is there already. When it fails the region is where it
- * was, unless it is stuck between the two places; then it can be moved to either of them, or destroyed.
+ * was, unless it is stuck between the two places; then it can be moved to either of them, or destroyed; and if
+ * that gets stuck, too, only destroyed.
  *   EINVAL  cookie 0, or vram_gfn is out of range
+ *   EPERM   the configuration lets no vram be there
  *   ENOENT  no such region
  *   EEXIST  there is a page where one would go, or the new place overlaps a region's, also its own
  *   ENXIO   a page is not where it was: the guest gave it up
@@ -421,12 +428,13 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
 #define XENVRAM_MOVE_FORCE 1u /* pages at the destination are dropped, for good; for administrators */
 
 /*
- * Moves nr_pages pages of a domain from source_gfn on to destination_gfn, and nothing else: nothing is
- * pinned, followed, or remembered. Every source page must be populated and every destination page a hole, for
- * the hypervisor would silently free a page that is there. The ranges do not overlap each other, nor any
- * region's vram or backing, but for one case: when the source is all of the backing of an active region,
- * whose pages are elsewhere, the guest has moved its framebuffer, and this is xenvram_move_region() to
- * destination_gfn.
+ * Moves nr_pages pages of a domain, 1 to XENVRAM_MAX_REGION_PAGES, from source_gfn on to destination_gfn, and
+ * nothing else: nothing is pinned, followed, or remembered. Every source page must be populated and every
+ * destination page a hole, for the hypervisor would silently free a page that is there. The ranges do not
+ * overlap each other, nor any region's vram or backing, but for one case: when the source is all of the backing
+ * of an active region, whose pages are elsewhere, none of them destroyed, the guest has moved its framebuffer,
+ * and this is xenvram_move_region() to destination_gfn, which drops nothing there, also with
+ * XENVRAM_MOVE_FORCE.
  *
  * When it fails in the middle, the pages that have moved are moved back. Nothing has changed then, unless the
  * reason says that pages could not be moved back, as where another page has appeared meanwhile: it names the
@@ -441,7 +449,8 @@ int xenvram_refresh(struct xenvram *conn, uint64_t cookie);
  *   EBUSY   a range overlaps a region, or another move under way, or a failed one that cannot be erased from the
  *           journal; or pages are left at the destination
  *   EDQUOT  too many moves of the domain or the host are under way
- *   EPERM   XENVRAM_MOVE_FORCE, from a connection that acts for one domain alone
+ *   EPERM   XENVRAM_MOVE_FORCE, from a connection that acts for one domain alone; or the configuration lets no pages be
+ *           moved between these gfns
  */
 int xenvram_move_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
 	uint64_t nr_pages, uint32_t flags);
@@ -449,21 +458,22 @@ int xenvram_move_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, 
 /*
  * Finds out where the pages of a move are that could not be moved back, as xenvram_map_region(): a run is at
  * its destination (XENVRAM_AT_VRAM), at its source (XENVRAM_AT_BACKING), missing, or contested, which says that
- * both gfns are populated. Each run can be moved either way by a call of its own.
+ * both gfns are populated. Each run can be moved either way by a call of its own. nr_pages is 1 to
+ * XENVRAM_MAX_REGION_PAGES here, too.
  *   EINVAL, ESRCH  as above
  */
 int xenvram_map_ram(struct xenvram *conn, uint32_t domid, uint64_t source_gfn, uint64_t destination_gfn,
 	uint64_t nr_pages, int (*each)(const struct xenvram_mapped_run *run, void *data), void *data);
 
 /*
- * Which of nr_pages gfns of a domain from first_gfn on, in regions or not, were dirtied after generation
- * `since`? The hypervisor is asked, and from then on the range is tracked for this connection, until that
- * ends; so a loop of calls with the same range, each with the generation of the one before (at first 0), sees
- * every write. Everything is dirty the first time, and again whenever bits may have been lost: after more
- * than five seconds without a call, after a restart of a part of the service, and for as long as the
- * hypervisor's one range of the domain cannot be changed yet or does not reach so far. bitmap has room for
- * nr_pages pages; bit 0 is first_gfn. nr_pages 0, with first_gfn 0, ends all that this connection tracks in
- * the domain; then bitmap and ret_snapshot are not looked at.
+ * Which of nr_pages gfns of a domain, at most XENVRAM_MAX_REGION_PAGES, from first_gfn on, in regions or not,
+ * were dirtied after generation `since`? The hypervisor is asked, and from then on the range is tracked for
+ * this connection, until that ends; so a loop of calls with the same range, each with the generation of the one
+ * before (at first 0), sees every write. Everything is dirty the first time, and again whenever bits may have
+ * been lost: after more than five seconds without a call, after a restart of a part of the service, and for as
+ * long as the hypervisor's one range of the domain cannot be changed yet or does not reach so far. bitmap has
+ * room for nr_pages pages; bit 0 is first_gfn. nr_pages 0, with first_gfn 0, ends all that this connection
+ * tracks in the domain; then bitmap and ret_snapshot are not looked at.
  *   EINVAL  the range is too long, wraps, or ends above gfn 2^36; or a domain of a kind that has no device
  *           model (PV)
  *   ESRCH   no such domain
@@ -478,7 +488,8 @@ int xenvram_track_dirty(struct xenvram *conn, uint32_t domid, uint64_t first_gfn
  * Pins cannot overlap; the same range again gets the new type. A pin belongs to no connection: it lives until
  * xenvram_unpin_cacheattr(), or until its domain ends, also over restarts of the service. When the call
  * fails, the pins are what they were, unless the reason says that this is not certain.
- *   EINVAL  the range is empty, or ends above gfn 2^36; or a domain of a kind that has no device model (PV)
+ *   EINVAL  the range is empty, or ends above gfn 2^36; cache_attr is none; or a domain of a kind that has no device
+ *           model (PV)
  *   ESRCH   no such domain
  *   EBUSY   it overlaps a region's vram, or a pin with other bounds, which the reason names; or that pin is
  *           being changed; or it overlaps a pin that was not set through this service; or a worker died that was

@@ -43,6 +43,9 @@ class Ctl(SimTest):
             "create", "--domid", domid, "--vram-gfn", hex(vram), "--backing-gfn", hex(backing), "--pages", pages,
         )  # fmt: skip
 
+    def says_nothing(self, *arguments):
+        self.assertEqual(self.run_ctl("--json", *arguments), ("", ""))
+
     def create(self):
         return self.run_ctl(*self.create_arguments())[0].strip()
 
@@ -51,7 +54,8 @@ class Ctl(SimTest):
 
     def test_pins(self):
         pages = ("--domid", 1, "--gfn", "0xe0000", "--pages", 16)
-        self.run_ctl("pin", *pages, "--cache-attr", "wc")
+        self.says_nothing("pin", *pages, "--cache-attr", "wc")
+        self.says_nothing(*self.create_arguments(), "--dry-run")
         cookie = self.create()
         self.assertEqual(
             [(p["first_gfn"], p["nr_pages"], p["cache_attr"], p["region"]) for p in self.json("pins", "--domid", 1)],
@@ -61,7 +65,7 @@ class Ctl(SimTest):
         self.assertIn("0xe0000", text)
         self.assertIn(cookie, text)
         self.assertIn("0xe0000", self.run_ctl("unpin", *pages[:-1], 15, status=1)[1])
-        self.run_ctl("unpin", *pages)
+        self.says_nothing("unpin", *pages)
         self.assertEqual(len(self.json("pins", "--domid", 1)), 1)
         self.run_ctl("pin", "--domid", 1, "--gfn", 5, status=2)
         self.run_ctl("pin", *pages, "--cache-attr", "none", status=2)
@@ -69,7 +73,7 @@ class Ctl(SimTest):
 
     def test_move_ram(self):
         move = ("move-ram", "--domid", 1, "--from", hex(BACKING), "--to", "0xe0000", "--pages", NR_PAGES)
-        self.run_ctl(*move)
+        self.says_nothing(*move)
         self.assert_moved(self.before, self.domain, 0xE0000, BACKING, NR_PAGES)
         self.assertIn("source gfn 0x400", self.run_ctl(*move, status=1)[1])
         text, _ = self.run_ctl("map-ram", *move[1:])
