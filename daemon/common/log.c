@@ -14,15 +14,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* For a record to be taken; once, until one is. */
-#define RECORD_WAIT_MS 100
+#include "daemon/common/clock.h"
+
+/* For records to be taken: so long at once, of all time this part, and not again until one is taken. */
+#define RECORD_WAIT_MS 100u
+#define WAITING_PART   10u
+#define NS_PER_MS      UINT64_C(1000000)
 
 /* The one place where a role keeps state outside its root object. */
 static const char *role_name = "xenvramd";
 static bool to_journal;
 static int journal_socket = -1;
-static bool stalled;        /* a record was waited for in vain, and none was taken since */
-static unsigned int n_lost; /* lines and records that nobody took, since that was last said */
+static bool stalled;         /* a record was waited for in vain, and none was taken since */
+static uint64_t redeemed_ns; /* when all waiting will have been its part of the time */
+static unsigned int n_lost;  /* lines and records that nobody took, since that was last said */
 
 void log_init(const char *name)
 {
@@ -37,9 +42,22 @@ static bool is_writable(int fd, int wait_ms)
 	return poll(&out, 1, wait_ms) == 1 && out.revents & POLLOUT;
 }
 
-static bool put(const char *line, size_t n_bytes, int wait_ms)
+/* Nor one that takes a few now and then. */
+static void await_writable(int fd)
 {
-	return is_writable(STDERR_FILENO, wait_ms) && write(STDERR_FILENO, line, n_bytes) == (ssize_t)n_bytes;
+	uint64_t now_ns = clock_now_ns();
+	uint64_t owed_ns = redeemed_ns > now_ns ? redeemed_ns - now_ns : 0;
+	uint64_t used_ms = owed_ns / WAITING_PART / NS_PER_MS;
+
+	if (stalled || used_ms >= RECORD_WAIT_MS || is_writable(fd, 0))
+		return;
+	is_writable(fd, RECORD_WAIT_MS - used_ms);
+	redeemed_ns = now_ns + owed_ns + WAITING_PART * (clock_now_ns() - now_ns);
+}
+
+static bool put(const char *line, size_t n_bytes)
+{
+	return is_writable(STDERR_FILENO, 0) && write(STDERR_FILENO, line, n_bytes) == (ssize_t)n_bytes;
 }
 
 static int begin_line(char *line, size_t size, int priority)
@@ -49,7 +67,7 @@ static int begin_line(char *line, size_t size, int priority)
 }
 
 /* A gap is told of before what follows it. */
-static bool put_lost(int wait_ms)
+static bool put_lost(void)
 {
 	char line[128];
 
@@ -57,15 +75,15 @@ static bool put_lost(int wait_ms)
 		return true;
 	int n = begin_line(line, sizeof(line), LOG_WARNING);
 	n += snprintf(line + n, sizeof(line) - n, "nobody took %u lines or records meanwhile\n", n_lost);
-	if (!put(line, n, wait_ms))
+	if (!put(line, n))
 		return false;
 	n_lost = 0;
 	return true;
 }
 
-static bool put_line(const char *line, size_t n_bytes, int wait_ms)
+static bool put_line(const char *line, size_t n_bytes)
 {
-	if (put_lost(wait_ms) && put(line, n_bytes, wait_ms))
+	if (put_lost() && put(line, n_bytes))
 		return true;
 	n_lost += n_lost < UINT_MAX;
 	return false;
@@ -83,7 +101,7 @@ void log_write(int priority, const char *format, ...)
 	if ((size_t)n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
-	put_line(line, n, 0);
+	put_line(line, n);
 	errno = saved_errno;
 }
 
@@ -122,7 +140,7 @@ static void end_line(struct record *record)
 }
 
 static bool send_to_journal(
-	int priority, const char *sentence, const struct log_field *fields, size_t n_fields, int wait_ms)
+	int priority, const char *sentence, const struct log_field *fields, size_t n_fields)
 {
 	struct record record = {0};
 
@@ -142,12 +160,11 @@ static bool send_to_journal(
 		end_line(&record);
 	}
 	/* Its queue counts, and not what there is room for here: so tells poll of a socket that is connected. */
-	return is_writable(journal_socket, wait_ms) &&
+	return is_writable(journal_socket, 0) &&
 	       send(journal_socket, record.bytes, record.n_bytes, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
-static bool print_record(
-	int priority, const char *sentence, const struct log_field *fields, size_t n_fields, int wait_ms)
+static bool print_record(int priority, const char *sentence, const struct log_field *fields, size_t n_fields)
 {
 	char begin[64];
 	struct record record = {0};
@@ -160,21 +177,22 @@ static bool print_record(
 	}
 	add(&record, "]");
 	end_line(&record);
-	return put_line(record.bytes, record.n_bytes, wait_ms);
+	return put_line(record.bytes, record.n_bytes);
 }
 
 void log_record(int priority, const char *sentence, const struct log_field *fields, size_t n_fields)
 {
-	int saved_errno = errno, wait_ms = stalled ? 0 : RECORD_WAIT_MS;
+	int saved_errno = errno;
 
+	await_writable(journal_socket < 0 ? STDERR_FILENO : journal_socket);
 	if (journal_socket < 0) {
-		stalled = !print_record(priority, sentence, fields, n_fields, wait_ms);
-	} else if (send_to_journal(priority, sentence, fields, n_fields, wait_ms)) {
+		stalled = !print_record(priority, sentence, fields, n_fields);
+	} else if (send_to_journal(priority, sentence, fields, n_fields)) {
 		stalled = false;
-		put_lost(0);
+		put_lost();
 	} else {
 		stalled = true;
-		print_record(priority, sentence, fields, n_fields, 0);
+		print_record(priority, sentence, fields, n_fields);
 	}
 	errno = saved_errno;
 }

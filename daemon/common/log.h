@@ -2,7 +2,8 @@
 /*
  * Lines to stderr: with the journal's priority prefix when systemd reads it, else with the role's name.
  * A line that cannot be written at once is dropped, and a record after 100 ms, or at once if the one before was
- * not taken either. What was dropped is counted, and the count is a line of its own, before what is taken next.
+ * not taken either; all records together are waited for no more than a tenth of the time. What was dropped is
+ * counted, and the count is a line of its own, before what is taken next.
  */
 #ifndef XENVRAM_COMMON_LOG_H
 #define XENVRAM_COMMON_LOG_H

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,40 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "daemon/common/clock.h"
 #include "daemon/common/log.h"
+
+/* ---- waiting ---- */
+
+static int asked_ms; /* that may be waited, all together */
+static time_t skipped_s;
+
+int __real_poll(struct pollfd *fds, nfds_t n, int wait_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int wait_ms);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int wait_ms)
+{
+	asked_ms += wait_ms;
+	return __real_poll(fds, n, wait_ms);
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int result = __real_clock_gettime(clock, now);
+	now->tv_sec += skipped_s;
+	return result;
+}
+
+/* What others have waited does not count. */
+static int later(void **state)
+{
+	(void)state;
+	skipped_s += 10;
+	asked_ms = 0;
+	return 0;
+}
 
 static const struct log_field fields[] = {
 	{"operation", "DestroyRegion"},
@@ -190,6 +224,33 @@ static void test_a_record_is_worth_waiting(void **state)
 	assert_non_null(strstr(text, "a sentence"));
 }
 
+/* A reader that takes some of them now and then has them waited for no longer than one that takes none. */
+static void test_a_slow_reader(void **state)
+{
+	(void)state;
+	char text[512];
+	unsetenv("JOURNAL_STREAM");
+	log_init("broker");
+	struct full_pipe pipe = full_pipe();
+	uint64_t began_ns = clock_now_ns();
+
+	for (unsigned int i = 0; i < 20; i++) {
+		log_record(LOG_WARNING, "lost", fields, 1);
+		drain(&pipe, text, sizeof(text));
+		log_record(LOG_WARNING, "taken", fields, 1);
+		fill();
+	}
+	uint64_t took_ms = (clock_now_ns() - began_ns) / 1000000;
+	assert_in_range(asked_ms, 100, 101 + took_ms / 10);
+	/* Its part of the time is given back. */
+	later(state);
+	log_record(LOG_WARNING, "lost", fields, 1);
+	assert_int_equal(asked_ms, 100);
+	drain(&pipe, text, sizeof(text));
+	log_record(LOG_WARNING, "taken", fields, 1);
+	end_pipe(&pipe);
+}
+
 static unsigned int count(const char *text, const char *word)
 {
 	unsigned int n = 0;
@@ -233,11 +294,12 @@ static void test_journal_is_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_terminal),
-		cmocka_unit_test(test_a_gap_is_told),
-		cmocka_unit_test(test_a_record_is_worth_waiting),
-		cmocka_unit_test(test_journal),
-		cmocka_unit_test(test_journal_is_full),
+		cmocka_unit_test_setup(test_terminal, later),
+		cmocka_unit_test_setup(test_a_gap_is_told, later),
+		cmocka_unit_test_setup(test_a_record_is_worth_waiting, later),
+		cmocka_unit_test_setup(test_a_slow_reader, later),
+		cmocka_unit_test_setup(test_journal, later),
+		cmocka_unit_test_setup(test_journal_is_full, later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
