@@ -14,7 +14,6 @@
 #include "daemon/broker/supervisor_link.h"
 #include "daemon/common/clock.h"
 #include "daemon/common/list.h"
-#include "daemon/common/log.h"
 
 /* The path is what this build listens on, or what systemd was told to. */
 void admission_get_socket_path(const struct connection *connection, char *ret_path, size_t size)
@@ -31,27 +30,19 @@ void admission_get_socket_path(const struct connection *connection, char *ret_pa
 		snprintf(ret_path, size, "%s", address.local.sun_path);
 }
 
-static size_t get_groups(const struct connection *connection, uint32_t groups[MAX_PEER_GROUPS])
+/* `groups` must outlive the peer. */
+static struct peer get_peer(const struct connection *connection, uint32_t groups[MAX_PEER_GROUPS + 1])
 {
 	socklen_t n_bytes = MAX_PEER_GROUPS * sizeof(groups[0]);
+	struct peer peer = {.uid = connection_uid(connection), .gids = groups};
 
 	if (getsockopt(connection_fd(connection), SOL_SOCKET, SO_PEERGROUPS, groups, &n_bytes) == 0)
-		return n_bytes / sizeof(groups[0]);
-	log_warning("the groups of uid %u are not known (%s): its primary one alone counts",
-		connection_uid(connection), strerror(errno));
-	groups[0] = connection_peer(connection)->gid;
-	return 1;
-}
-
-static enum identity_kind identify(
-	const struct broker *broker, const struct connection *connection, uint32_t *ret_domid)
-{
-	uint32_t groups[MAX_PEER_GROUPS + 1];
-	size_t n_groups = get_groups(connection, groups);
+		peer.n_gids = n_bytes / sizeof(groups[0]);
+	else
+		peer.groups_error = errno;
 	/* The primary one need not be among them. */
-	groups[n_groups] = connection_peer(connection)->gid;
-	const struct peer peer = {.uid = connection_uid(connection), .n_gids = n_groups + 1, .gids = groups};
-	return identity_of(&broker->settings, &peer, ret_domid);
+	groups[peer.n_gids++] = connection_peer(connection)->gid;
+	return peer;
 }
 
 /* Or about to be, by the uid; until Bind has succeeded it is as before. */
@@ -79,11 +70,11 @@ static int check(struct broker *broker, const struct connection *connection, enu
 	uint32_t *ret_domid, struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
-	const struct peer peer = {.uid = connection_uid(connection)};
+	uint32_t groups[MAX_PEER_GROUPS + 1], domid = 0;
+	const struct peer peer = get_peer(connection, groups);
 	char path[SOCKET_PATH_BYTES];
-	uint32_t domid = 0;
 
-	*ret_kind = identify(broker, connection, &domid);
+	*ret_kind = identity_of(&broker->settings, &peer, &domid);
 	*ret_domid = domid;
 	if (*ret_kind == IDENTITY_ADMINISTRATOR)
 		return 0;
@@ -163,10 +154,12 @@ int admission_check_new(struct broker *broker, const struct connection *connecti
 
 void admission_begin(struct broker *broker, struct connection *connection)
 {
+	/* Groups make nobody a device model. */
+	const struct peer peer = {.uid = connection_uid(connection)};
 	uint32_t domid;
 
 	if (connection_binding(connection)->state != BINDING_NONE ||
-		identify(broker, connection, &domid) != IDENTITY_DEVICE_MODEL)
+		identity_of(&broker->settings, &peer, &domid) != IDENTITY_DEVICE_MODEL)
 		return;
 	connection_bind(connection, &(struct binding){.state = BINDING_PENDING, .domid = domid});
 	supervisor_identify(broker, connection_id(connection), domid);

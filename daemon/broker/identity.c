@@ -56,16 +56,19 @@ enum identity_kind identity_of(const struct settings *settings, const struct pee
 int identity_refuse(const struct settings *settings, const struct peer *peer, const char *socket_path,
 	struct failure *failure)
 {
-	char range[64] = "of which this host has none";
+	char range[64] = "of which this host has none", groups[80] = "";
 
 	if (settings->domain_uid_base > 0)
 		snprintf(range, sizeof(range), "%" PRIu32 " to %" PRIu32, settings->domain_uid_base + 1,
 			settings->domain_uid_base + MAX_DOMID);
+	if (peer->groups_error)
+		snprintf(groups, sizeof(groups), " by its primary group, which alone is known (%s)",
+			strerror(peer->groups_error));
 	return failure_set(failure, XENVRAM__V1__STATUS__PERMISSION_DENIED, EACCES,
 		"uid %" PRIu32
 		" may not use %s: it is not root, no device model's uid (%s), and not in admin-users "
-		"or admin-groups of [access] in %s",
-		peer->uid, socket_path, range, settings->file);
+		"or admin-groups%s of [access] in %s",
+		peer->uid, socket_path, range, groups, settings->file);
 }
 
 bool binding_covers(const struct binding *binding, uint32_t domid, const char *uuid)

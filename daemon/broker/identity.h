@@ -13,6 +13,7 @@ struct peer {
 	uint32_t pid;
 	size_t n_gids;
 	const uint32_t *gids;
+	int groups_error; /* errno: why the primary group alone is known; 0: all are */
 };
 
 enum identity_kind {

@@ -22,6 +22,7 @@ ADMIN_GROUP = 2000100
 VRAM = 0x4000
 BACKING = 0x400
 NR_PAGES = 16
+MAX_PEER_GROUPS = 1024
 
 
 @needs_root
@@ -81,6 +82,19 @@ class Door(IdentityTest):
         )
         for uid in (BASE, BASE + 0x7FF0, NOBODY):
             self.assertTrue(self.connect_as(uid).refused, uid)
+
+    def test_a_user_of_more_groups_than_the_kernel_tells(self):
+        """It is told so, and the log has nothing of it beside the record of its refusal."""
+        at = len(self.daemon.log())
+        groups = range(ADMIN_GROUP, ADMIN_GROUP + MAX_PEER_GROUPS + 1)
+        outcome = self.connect_as(BOB, groups=groups)
+        self.assertTrue(outcome.refused)
+        self.assert_refused(outcome, pb.PERMISSION_DENIED, 13, "its primary group, which alone is known")
+        self.assertEqual(self.connect_as(BOB, groups=groups[:MAX_PEER_GROUPS]).value, 0)
+        self.assertEqual(self.connect_as(BOB, gid=ADMIN_GROUP, groups=groups).value, 0)
+        self.as_device_model(1, lambda client: client.regions())
+        wait_for(lambda: "operation=Connect" in self.daemon.log()[at:], "there is a record")
+        self.assertEqual([x for x in self.daemon.log()[at:].splitlines() if "audit: " not in x], [])
 
     def test_a_device_model_without_domain(self):
         outcome = self.as_device_model(3, lambda client: client.regions())

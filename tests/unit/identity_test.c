@@ -100,6 +100,18 @@ static void test_refusal_names_the_range(void **state)
 	assert_non_null(strstr(failure.text, "(100001 to 132751)"));
 }
 
+static void test_refusal_says_that_groups_are_not_known(void **state)
+{
+	(void)state;
+	const struct settings settings = make_settings();
+	const struct peer peer = {.uid = 5, .groups_error = ERANGE};
+	struct failure failure;
+	identity_refuse(&settings, &peer, "/the/socket", &failure);
+	assert_non_null(
+		strstr(failure.text, "admin-groups by its primary group, which alone is known (Numerical"));
+	assert_non_null(strstr(failure.text, ") of [access] in /test.conf"));
+}
+
 static void test_binding(void **state)
 {
 	(void)state;
@@ -196,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_a_device_model_is_no_administrator),
 		cmocka_unit_test(test_no_range),
 		cmocka_unit_test(test_refusal_names_the_range),
+		cmocka_unit_test(test_refusal_says_that_groups_are_not_known),
 		cmocka_unit_test(test_binding),
 		cmocka_unit_test(test_senders),
 		cmocka_unit_test(test_refused_senders),
