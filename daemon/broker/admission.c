@@ -95,12 +95,18 @@ int admission_check(struct broker *broker, const struct connection *connection, 
 	return check(broker, connection, &kind, &domid, failure);
 }
 
-static unsigned int count_of_uid(const struct broker *broker, uint32_t uid)
+/*
+ * What an administrator has bound is for a domain's connections to be counted among. A device model's are for
+ * both: those that it keeps of dead domains with its domid are not among the living one's.
+ */
+static unsigned int count_of_uid(const struct broker *broker, uint32_t uid, enum identity_kind kind)
 {
 	const struct connection *connection = NULL;
 	unsigned int n = 0;
 	while ((connection = connection_next(broker, connection)))
-		n += connection_uid(connection) == uid;
+		n += connection_uid(connection) == uid &&
+		     (kind == IDENTITY_DEVICE_MODEL ||
+			     connection_binding(connection)->state != BINDING_BOUND);
 	return n;
 }
 
@@ -120,13 +126,13 @@ static int check_domain(
 	return policy_admit(&broker->settings, POLICY(connections_per_domain), who, n, 1, failure);
 }
 
-static int check_number(struct broker *broker, uint32_t uid, struct failure *failure)
+static int check_number(struct broker *broker, uint32_t uid, enum identity_kind kind, struct failure *failure)
 {
 	const struct settings *settings = &broker->settings;
 	char who[32];
 
 	snprintf(who, sizeof(who), "uid %u", uid);
-	if (policy_admit(settings, POLICY(connections_per_uid), who, count_of_uid(broker, uid) - 1, 1,
+	if (policy_admit(settings, POLICY(connections_per_uid), who, count_of_uid(broker, uid, kind) - 1, 1,
 		    failure) < 0)
 		return -1;
 	return policy_admit_connection(settings, uid, broker->n_connections - 1, failure);
@@ -143,7 +149,7 @@ int admission_check_new(struct broker *broker, const struct connection *connecti
 	if (check(broker, connection, &kind, &domid, failure) < 0)
 		return -1;
 	snprintf(who, sizeof(who), "uid %u", uid);
-	if (check_number(broker, uid, failure) == 0 &&
+	if (check_number(broker, uid, kind, failure) == 0 &&
 		(kind == IDENTITY_ADMINISTRATOR ||
 			policy_admit_rate(&broker->settings, POLICY(connections_per_second), who,
 				buckets_get(&broker->connecting, uid, now), now, failure) == 0))

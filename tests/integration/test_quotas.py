@@ -8,7 +8,7 @@ import time
 import unittest
 
 import protocol
-from harness import SimTest
+from harness import SimTest, kill
 from people import as_user, attempt, needs_root
 from protocol import pb
 from waiting import wait_for
@@ -132,6 +132,30 @@ class Lowered(QuotaTest):
         limit = dict(who="domain 1", used="3 connections", most=3, key="connections-per-domain")
         self.over(self.client().bind, 1, **limit)
 
+    def test_connections_that_are_handed_on(self):
+        """They are the domains', and leave whoever has bound them his own."""
+        self.daemon.configure("[limits]\nconnections-per-uid = 3\n")
+        self.daemon.reload()
+        handed = []
+        for domid in (1, 2, 3):
+            self.add_domain(domid)
+            handed += [self.client() for _ in range(2)]
+            for client in handed[-2:]:
+                client.bind(domid)
+        for _ in range(2):
+            self.client()
+        with self.connection() as refused:
+            reply = refused.receive()[0].reply
+        self.assertEqual((reply.status, reply.os_error), (pb.LIMIT, errno.EUSERS))
+        self.assert_says(reply.message, f"uid {os.getuid()}", "has 3 connections", 3, "connections-per-uid")
+        # So it is for the next broker.
+        kill(self.daemon.broker_pid())
+        self.asker.take_events("restarted")
+        with self.connection() as refused:
+            self.assertEqual(refused.receive()[0].reply.status, pb.LIMIT)
+        self.asker.bind(1)
+        self.client()
+
     def test_raised(self):
         self.add_domain(1)
         cookie = self.asker.create(1, VRAM, BACKING, 1).cookie
@@ -243,6 +267,23 @@ class DeviceModels(QuotaTest):
             self.assertIn(word, refused[0].message)
         for _ in range(40):
             protocol.Client(self.daemon.socket).close()
+
+    def test_connections_of_device_models_by_their_uid(self):
+        """It says of a domain, and they are counted for both."""
+        self.daemon.configure(f"[access]\ndomain-uid-base = {BASE}\n[limits]\nconnections-per-uid = 2\n")
+        self.daemon.reload()
+        self.add_domain(1)
+
+        def connect():
+            clients = []
+            outcomes = [attempt(lambda: clients.append(protocol.Client(self.daemon.socket))) for _ in range(3)]
+            for client in clients:
+                client.close()
+            return [outcome.message for outcome in outcomes]
+
+        messages = as_user(BASE + 1, connect).value
+        self.assertEqual(messages[:2], ["", ""])
+        self.assert_says(messages[2], f"uid {BASE + 1}", "2 connections", 2, "connections-per-uid")
 
     def test_connections_of_device_models(self):
         self.add_domain(1)
