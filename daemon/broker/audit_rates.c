@@ -34,8 +34,8 @@ static void on_report(evutil_socket_t fd, short what, void *data)
 		char whose[32];
 		if (bucket->suppressed == 0)
 			continue;
-		snprintf(whose, sizeof(whose), "uid %" PRIu32, bucket->key);
-		audit_fields_add(&fields, "uid", "%" PRIu32, bucket->key);
+		snprintf(whose, sizeof(whose), "uid %" PRIu64, bucket->key);
+		audit_fields_add(&fields, "uid", "%" PRIu64, bucket->key);
 		report(bucket, whose, &fields);
 	}
 	if (rates->strangers.suppressed > 0)

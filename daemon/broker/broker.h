@@ -85,7 +85,7 @@ struct broker {
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;
 	struct buckets connecting; /* by uid: new connections */
-	struct buckets pausing;    /* by domid: requests that may pause the guest */
+	struct buckets pausing;    /* by domain: requests that may pause the guest */
 	uint64_t last_id;          /* of connections and subscriptions */
 	uint64_t n_requests;       /* that it was asked */
 	struct audit audit;

@@ -3,7 +3,7 @@
 
 #define NS_PER_S 1000000000ull
 
-struct bucket *buckets_get(struct buckets *buckets, uint32_t key, uint64_t now_ns)
+struct bucket *buckets_get(struct buckets *buckets, uint64_t key, uint64_t now_ns)
 {
 	struct bucket *fullest = &buckets->buckets[0];
 

@@ -85,6 +85,16 @@ static int check_domain(struct broker *broker, const struct connection *connecti
 		binding->gone ? "is gone" : "is another one now");
 }
 
+/* The domain, of whatever domid: a later one with the same begins anew. FNV-1a of the UUID. */
+static uint64_t domain_key(const struct binding *binding)
+{
+	uint64_t key = UINT64_C(0xcbf29ce484222325);
+
+	for (const char *c = binding->uuid; *c; c++)
+		key = (key ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	return key;
+}
+
 int gate_check_pause(struct broker *broker, const struct connection *connection, struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
@@ -95,7 +105,7 @@ int gate_check_pause(struct broker *broker, const struct connection *connection,
 		return 0;
 	snprintf(who, sizeof(who), "domain %" PRIu32, binding->domid);
 	return policy_admit_rate(&broker->settings, POLICY(guest_pauses_per_second), who,
-		buckets_get(&broker->pausing, binding->domid, now_ns), now_ns, failure);
+		buckets_get(&broker->pausing, domain_key(binding), now_ns), now_ns, failure);
 }
 
 static int check_creation(

@@ -210,6 +210,24 @@ class DeviceModels(QuotaTest):
         for _ in range(30):
             self.asker.snapshot(cookie, sync=True)
 
+    def test_pauses_of_the_domain_before(self):
+        """A domain does not pay for what another one with its domid has used."""
+        domain = self.add_domain(1)
+
+        def use_up():
+            with protocol.Client(self.daemon.socket) as client:
+                return [attempt(lambda: client.create(1, VRAM, 0x7000, 1)).status for _ in range(30)]
+
+        used = []
+        for _ in range(2):
+            used.append(as_user(BASE + 1, use_up).value)
+            self.daemon.await_no_worker(1)  # nobody tells the broker of what happens to the domain now
+            domain.destroy()
+            domain = self.add_domain(1)
+        for statuses in used:
+            self.assertEqual(statuses[:10], [pb.CONFLICT] * 10)
+            self.assertEqual(statuses[-1], pb.LIMIT)
+
     def test_marks_of_many_pages(self):
         self.daemon.configure(f"[access]\ndomain-uid-base = {BASE}\n[limits]\nguest-pauses-per-second = 5\n")
         self.daemon.reload()

@@ -76,6 +76,14 @@ static void test_each_has_its_own(void **state)
 		assert_int_not_equal(bucket_take(buckets_get(&buckets, key, 0), &rate, 0), 0);
 }
 
+static void test_wide_keys(void **state)
+{
+	(void)state;
+	static const struct rate rate = {.per_second = 1, .burst = 1};
+	for (unsigned int bit = 0; bit < 64; bit++)
+		assert_int_equal(bucket_take(buckets_get(&buckets, UINT64_C(1) << bit, 0), &rate, 0), 0);
+}
+
 /* The one that has least to remember. */
 static void test_the_fullest_is_forgotten(void **state)
 {
@@ -102,6 +110,7 @@ int main(void)
 		cmocka_unit_test_setup(test_never_more, empty),
 		cmocka_unit_test_setup(test_lowered_limit, empty),
 		cmocka_unit_test_setup(test_each_has_its_own, empty),
+		cmocka_unit_test_setup(test_wide_keys, empty),
 		cmocka_unit_test_setup(test_the_fullest_is_forgotten, empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
