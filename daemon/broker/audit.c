@@ -21,6 +21,7 @@
 struct audit_note {
 	TAILQ_ENTRY(audit_note) link; /* audit::pending */
 	struct asker asker;
+	struct audit_user user;
 	bool changes;
 	bool answered;
 	bool recorded; /* with this status, as the last one */
@@ -31,11 +32,14 @@ struct audit_note {
 	char rule[128];
 };
 
-static void emit(struct broker *broker, uint32_t uid, int priority, const char *sentence,
-	const struct audit_fields *fields)
+/* Who holds a connection that is bound may have any number of uids: it is known by whom it was made. */
+static struct audit_user find_user(const struct connection *connection, uint32_t uid)
 {
-	if (audit_rates_admit(&broker->audit.rates, uid))
-		audit_fields_write(fields, priority, sentence);
+	const struct binding *binding = connection_binding(connection);
+
+	if (binding->state != BINDING_BOUND)
+		return (struct audit_user){uid, AUDIT_NO_DOMAIN};
+	return (struct audit_user){connection_uid(connection), binding->domid};
 }
 
 /* ---- requests ---- */
@@ -73,6 +77,7 @@ void audit_begin(struct broker *broker, const struct connection *connection, con
 
 	/* What only reads mostly needs no record: it shall cost nothing. */
 	note->asker = *asker;
+	note->user = find_user(connection, asker->requester.uid);
 	note->changes = changes;
 	note->answered = note->recorded = false;
 	note->operation = audit_operation(request);
@@ -180,6 +185,13 @@ static bool may_have_changed(const struct audit_note *note, const Xenvram__V1__R
 	}
 }
 
+static enum audit_kind kind_of(const struct audit_note *note, Xenvram__V1__Status status)
+{
+	if (status == XENVRAM__V1__STATUS__PERMISSION_DENIED || *note->rule)
+		return AUDIT_DENIALS;
+	return note->changes ? AUDIT_CHANGES : AUDIT_OTHERS;
+}
+
 static void write_note(struct broker *broker, struct audit_note *note, const Xenvram__V1__Reply *reply)
 {
 	int priority = reply->status == XENVRAM__V1__STATUS__OK ? LOG_NOTICE : LOG_WARNING;
@@ -191,6 +203,10 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 		return;
 	note->recorded = true;
 	note->status = reply->status;
+	/* A user's refusals must not hide what that user does. */
+	if (!may_have_changed(note, reply) &&
+		!audit_rates_admit(&broker->audit.rates, note->user, kind_of(note, reply->status)))
+		return;
 	/* What changes nothing and is answered at once has not been. */
 	if (note->connection && !note->changes)
 		describe(note);
@@ -199,11 +215,7 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 	if (*note->rule)
 		audit_fields_add(&fields, "rule", "%s", note->rule);
 	audit_fields_sentence(&fields, sentence, sizeof(sentence));
-	/* A user's refusals must not hide what that user does. */
-	if (may_have_changed(note, reply))
-		audit_fields_write(&fields, priority, sentence);
-	else
-		emit(broker, note->asker.requester.uid, priority, sentence, &fields);
+	audit_fields_write(&fields, priority, sentence);
 }
 
 static bool is_asker(const struct audit_note *note, const struct asker *asker)
@@ -235,7 +247,8 @@ static void count_refusal(struct broker *broker, const struct asker *asker)
 	const struct connection *connection = connection_find(broker, asker->connection);
 
 	if (connection)
-		audit_rates_leave_out(&broker->audit.rates, connection_uid(connection));
+		audit_rates_leave_out(
+			&broker->audit.rates, find_user(connection, asker->requester.uid), AUDIT_OTHERS);
 }
 
 void audit_record(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply)
@@ -301,14 +314,15 @@ void audit_finished(const struct requester *requester, uint32_t domid, uint64_t 
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure)
 {
 	const struct ucred *peer = connection_peer(connection);
+	const struct audit_user user = find_user(connection, peer->uid);
 	struct audit_rates *rates = &broker->audit.rates;
 	struct audit_fields fields = {0};
 	Xenvram__V1__Reply reply = asker_outcome(failure);
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
 	if (failure->status == XENVRAM__V1__STATUS__PERMISSION_DENIED
-			? !audit_rates_admit_stranger(rates, peer->uid)
-			: !audit_rates_admit(rates, peer->uid))
+			? !audit_rates_admit_stranger(rates, user)
+			: !audit_rates_admit(rates, user, AUDIT_OTHERS))
 		return;
 	add_who(&fields, connection, &(struct requester){peer->uid, peer->pid, true});
 	audit_fields_add(&fields, "operation", "Connect");
@@ -323,12 +337,14 @@ void audit_closed(struct broker *broker, const struct connection *connection, co
 	struct audit_fields fields = {0};
 	char sentence[MAX_AUDIT_SENTENCE_BYTES];
 
+	if (!audit_rates_admit(&broker->audit.rates, find_user(connection, peer->uid), AUDIT_OTHERS))
+		return;
 	add_who(&fields, connection, &(struct requester){peer->uid, peer->pid, true});
 	audit_fields_add(&fields, "operation", "Close");
 	audit_fields_add(&fields, "reason", "%s", reason);
 	snprintf(sentence, sizeof(sentence), "connection %" PRIu64 " (uid %u, pid %d) is closed: %s",
 		connection_id(connection), peer->uid, peer->pid, reason);
-	emit(broker, peer->uid, LOG_WARNING, sentence, &fields);
+	audit_fields_write(&fields, LOG_WARNING, sentence);
 }
 
 /* ---- its life ---- */

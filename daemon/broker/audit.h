@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The audit trail: a record of every request that changes something, of every refusal, and of every
- * connection that is refused or cut off. Each says who, what, and with what result. One user's records are
- * limited, so that nobody can drown another's; what is left out is counted.
+ * connection that is refused or cut off. Each says who, what, and with what result. One user's records of
+ * each kind are limited, so that nobody can drown another's, or his own worst; what is left out is counted.
  */
 #ifndef XENVRAM_BROKER_AUDIT_H
 #define XENVRAM_BROKER_AUDIT_H
