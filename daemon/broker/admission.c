@@ -180,6 +180,7 @@ void admission_bind(
 	if (binding->state == BINDING_BOUND) {
 		/* To this domid, or the request would have been refused. */
 		Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+		audit_set_unchanging(broker);
 		asker_reply(broker, asker, &reply, NULL, 0);
 		return;
 	}

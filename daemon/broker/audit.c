@@ -23,6 +23,7 @@ struct audit_note {
 	struct asker asker;
 	struct audit_user user;
 	bool changes;
+	bool unchanging; /* though it is one of those that change something */
 	bool answered;
 	bool recorded; /* with this status, as the last one */
 	Xenvram__V1__Status status;
@@ -79,7 +80,7 @@ void audit_begin(struct broker *broker, const struct connection *connection, con
 	note->asker = *asker;
 	note->user = find_user(connection, asker->requester.uid);
 	note->changes = changes;
-	note->answered = note->recorded = false;
+	note->unchanging = note->answered = note->recorded = false;
 	note->operation = audit_operation(request);
 	note->connection = connection;
 	note->rule[0] = '\0';
@@ -159,6 +160,11 @@ void audit_set_rule(struct broker *broker, const char *format, ...)
 	va_end(args);
 }
 
+void audit_set_unchanging(struct broker *broker)
+{
+	broker->audit.current->unchanging = true;
+}
+
 void audit_set_domain(struct broker *broker, uint32_t domid)
 {
 	struct audit_note *note = broker->audit.current;
@@ -170,7 +176,7 @@ void audit_set_domain(struct broker *broker, uint32_t domid)
 /* Is it more than a refusal? */
 static bool may_have_changed(const struct audit_note *note, const Xenvram__V1__Reply *reply)
 {
-	if (!note->changes)
+	if (!note->changes || note->unchanging)
 		return false;
 	switch (reply->status) {
 	case XENVRAM__V1__STATUS__OK:
@@ -189,7 +195,7 @@ static enum audit_kind kind_of(const struct audit_note *note, Xenvram__V1__Statu
 {
 	if (status == XENVRAM__V1__STATUS__PERMISSION_DENIED || *note->rule)
 		return AUDIT_DENIALS;
-	return note->changes ? AUDIT_CHANGES : AUDIT_OTHERS;
+	return note->changes && !note->unchanging ? AUDIT_CHANGES : AUDIT_OTHERS;
 }
 
 static void write_note(struct broker *broker, struct audit_note *note, const Xenvram__V1__Reply *reply)
@@ -203,7 +209,7 @@ static void write_note(struct broker *broker, struct audit_note *note, const Xen
 		return;
 	note->recorded = true;
 	note->status = reply->status;
-	/* A user's refusals must not hide what that user does. */
+	/* What a user does must not be hidden by what comes to nothing. */
 	if (!may_have_changed(note, reply) &&
 		!audit_rates_admit(&broker->audit.rates, note->user, kind_of(note, reply->status)))
 		return;

@@ -41,6 +41,12 @@ void audit_end(struct broker *broker);
 /* Why it is refused, if its sender is not told: for the record of the request that is being handled. */
 void audit_set_rule(struct broker *broker, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * The request that is being handled is to change nothing, though others like it do: its record is one of those
+ * that are limited.
+ */
+void audit_set_unchanging(struct broker *broker);
+
 /* Whose region it is that the request that is being handled names by its cookie. */
 void audit_set_domain(struct broker *broker, uint32_t domid);
 

@@ -104,6 +104,8 @@ void regions_create(struct broker *broker, const struct asker *asker, uint32_t o
 	/* Of a connection that is bound: the region is for that domain, and no later one with its domid. */
 	strcpy(record.uuid, connection_binding(connection_find(broker, asker->connection))->uuid);
 	task_begin_creation(&task, &record);
+	if (request->dry_run)
+		audit_set_unchanging(broker);
 	if (region_table_admit(&broker->regions, &record, &failure) < 0 ||
 		pins_admit_region(&broker->pins, &record, record.vram_gfn, &failure) < 0 ||
 		pins_admit_one_more(&broker->pins, &broker->regions, &record, &failure) < 0 ||
@@ -207,6 +209,7 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 	bool is_there = region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&
 			region->record.vram_gfn == request->vram_gfn;
 	if (is_there) {
+		audit_set_unchanging(broker);
 		asker_reply(broker, asker, &reply, NULL, 0);
 		return;
 	}
