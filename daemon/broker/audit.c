@@ -165,12 +165,21 @@ void audit_set_unchanging(struct broker *broker)
 	broker->audit.current->unchanging = true;
 }
 
-void audit_set_domain(struct broker *broker, uint32_t domid)
+static bool has_field(const ProtobufCMessage *operation, const char *name)
+{
+	return protobuf_c_message_descriptor_get_field_by_name(operation->descriptor, name);
+}
+
+void audit_set_region(struct broker *broker, uint32_t domid, uint64_t cookie)
 {
 	struct audit_note *note = broker->audit.current;
-	if (note->operation && note->changes &&
-		!protobuf_c_message_descriptor_get_field_by_name(note->operation->descriptor, "domid"))
+
+	if (!note->operation || !note->changes)
+		return;
+	if (!has_field(note->operation, "domid"))
 		audit_fields_add(&note->fields, "domid", "%" PRIu32, domid);
+	if (!has_field(note->operation, "cookie"))
+		audit_fields_add(&note->fields, "cookie", "0x%" PRIx64, cookie);
 }
 
 /* Is it more than a refusal? */

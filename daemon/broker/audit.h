@@ -47,8 +47,8 @@ void audit_set_rule(struct broker *broker, const char *format, ...) __attribute_
  */
 void audit_set_unchanging(struct broker *broker);
 
-/* Whose region it is that the request that is being handled names by its cookie. */
-void audit_set_domain(struct broker *broker, uint32_t domid);
+/* Which region it is, and whose, that the request that is being handled names by its cookie, or by its gfns. */
+void audit_set_region(struct broker *broker, uint32_t domid, uint64_t cookie);
 
 /* Of a connection that ends: what it asked and would not change anything may never be answered. */
 void audit_forget_connection(struct broker *broker, uint64_t connection);

@@ -154,7 +154,7 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 		asker_fail(broker, asker, &failure);
 		return NULL;
 	}
-	audit_set_domain(broker, region->record.domid);
+	audit_set_region(broker, region->record.domid, cookie);
 	return region;
 }
 

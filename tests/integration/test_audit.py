@@ -64,6 +64,16 @@ class Trail(SimTest):
             ],
         )
 
+    def test_moves_of_a_region_by_its_backing(self):
+        """They are asked for by gfns alone; which region it was, the trail says."""
+        self.add_domain(1)
+        asker = self.client()
+        cookie = asker.create(1, VRAM, BACKING, 4).cookie
+        asker.move_ram(1, BACKING, VRAM + 16, 4)
+        self.refused(pb.CONFLICT, errno.EEXIST, asker.move_ram, 1, BACKING, VRAM + 17, 4)
+        found = [re.search(r"operation=MoveRam domid=1 .* cookie=(\S+) status=(\w+)", r) for r in self.records()[1:]]
+        self.assertEqual([match.groups() for match in found], [(hex(cookie), "OK"), (hex(cookie), "CONFLICT")])
+
     def test_who_does_not_wait_for_the_answer(self):
         self.add_domain(1)
         with self.client() as client:
