@@ -300,8 +300,8 @@ void audit_forget_connection(struct broker *broker, uint64_t connection)
 	}
 }
 
-void audit_finished(const struct requester *requester, uint32_t domid, uint64_t cookie,
-	const struct failure *failure, const char *format, ...)
+void audit_finished(
+	const struct audit_subject *subject, const struct failure *failure, const char *format, ...)
 {
 	struct audit_fields fields = {0};
 	Xenvram__V1__Reply reply = asker_outcome(failure);
@@ -311,16 +311,20 @@ void audit_finished(const struct requester *requester, uint32_t domid, uint64_t 
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	if (requester->known)
-		add_requester(&fields, requester);
+	if (subject->requester.known)
+		add_requester(&fields, &subject->requester);
 	audit_fields_add(&fields, "operation", "Finish");
-	audit_fields_add(&fields, "domid", "%" PRIu32, domid);
-	if (cookie)
-		audit_fields_add(&fields, "cookie", "0x%" PRIx64, cookie);
+	audit_fields_add(&fields, "asked", "%s", subject->asked->short_name);
+	audit_fields_add(&fields, "domid", "%" PRIu32, subject->domid);
+	if (subject->cookie)
+		audit_fields_add(&fields, "cookie", "0x%" PRIx64, subject->cookie);
+	if (subject->force)
+		audit_fields_add(&fields, "force", "1");
 	audit_fields_add(&fields, "what", "%s", what);
 	audit_fields_add_reply(&fields, &reply);
-	snprintf(sentence, sizeof(sentence), "domain %" PRIu32 ": what nobody waits for has ended: %s%s%s",
-		domid, what, failure ? ": " : "", failure ? failure->text : "");
+	snprintf(sentence, sizeof(sentence),
+		"domain %" PRIu32 ": %s, which nobody waits for, has ended: %s%s%s", subject->domid,
+		subject->asked->short_name, what, failure ? ": " : "", failure ? failure->text : "");
 	audit_fields_write(&fields, failure ? LOG_WARNING : LOG_NOTICE, sentence);
 }
 

@@ -62,12 +62,21 @@ void audit_record(struct broker *broker, const struct asker *asker, const Xenvra
 /* A request is answered. What has its record already needs no other. */
 void audit_reply(struct broker *broker, const struct asker *asker, const Xenvram__V1__Reply *reply);
 
+/* What was asked for, as the journal has it. */
+struct audit_subject {
+	struct requester requester;
+	const ProtobufCMessageDescriptor *asked; /* the request */
+	bool force;
+	uint32_t domid;
+	uint64_t cookie; /* 0: it is about no region */
+};
+
 /*
- * What nobody waits for any more has ended, well unless there is a failure: it was asked of a broker that has
- * died, by the requester of the journal. cookie 0: it is about no region.
+ * What nobody waits for any more, since it was asked of a broker that has died, has ended, well unless there is
+ * a failure.
  */
-void audit_finished(const struct requester *requester, uint32_t domid, uint64_t cookie,
-	const struct failure *failure, const char *format, ...) __attribute__((format(printf, 5, 6)));
+void audit_finished(const struct audit_subject *subject, const struct failure *failure, const char *format,
+	...) __attribute__((format(printf, 3, 4)));
 
 /* A connection is refused, or ends by what its peer did. */
 void audit_refused(struct broker *broker, const struct connection *connection, const struct failure *failure);

@@ -57,6 +57,19 @@ static void forget_what_is_over(struct broker *broker)
 	}
 }
 
+static void note_finished(const struct move *move, const struct failure *failure)
+{
+	const struct move_record *record = &move->record;
+	const struct audit_subject subject = {
+		.requester = record->requester,
+		.asked = &xenvram__v1__move_ram__descriptor,
+		.force = record->force,
+		.domid = record->domid,
+	};
+	audit_finished(&subject, failure, "a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64,
+		record->nr_pages, record->source, record->destination);
+}
+
 static void finish(struct broker *broker, struct move *move)
 {
 	struct asker asker = move->asker;
@@ -65,9 +78,7 @@ static void finish(struct broker *broker, struct move *move)
 
 	/* Who asked is told, and in the audit trail with what it asked. */
 	if (asker.connection == 0)
-		audit_finished(&move->record.requester, move->record.domid, 0, failure,
-			"a move of %" PRIu64 " pages from gfn 0x%" PRIx64 " to 0x%" PRIx64,
-			move->record.nr_pages, move->record.source, move->record.destination);
+		note_finished(move, failure);
 	else
 		audit_record(broker, &asker, &reply);
 	if (failure) {

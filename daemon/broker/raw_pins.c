@@ -312,10 +312,15 @@ static int give_up(struct broker *broker, struct pin *pin, struct failure *failu
 static void note_finished(const struct pin *pin, const struct failure *failure)
 {
 	const struct pin_record *record = &pin->record;
-	audit_finished(&record->requester, record->domid, 0, failure,
-		"%s the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages",
-		record->state == PIN_SETTING ? "setting" : "taking away", record->gfns.first,
-		record->gfns.nr_pages);
+	bool is_set = record->state == PIN_SETTING;
+	const struct audit_subject subject = {
+		.requester = record->requester,
+		.asked = is_set ? &xenvram__v1__pin_cacheattr__descriptor
+				: &xenvram__v1__unpin_cacheattr__descriptor,
+		.domid = record->domid,
+	};
+	audit_finished(&subject, failure, "%s the pin of gfn 0x%" PRIx64 " + %" PRIu64 " pages",
+		is_set ? "setting" : "taking away", record->gfns.first, record->gfns.nr_pages);
 }
 
 static void note(struct broker *broker, const struct pin *pin, const struct asker *asker,

@@ -28,9 +28,13 @@ struct region {
 	LIST_ENTRY(region) link; /* region_table::regions */
 	struct region_record record;
 	struct domain *domain;
-	unsigned int slot;       /* in the journal */
-	struct task task;        /* what is being done to it, if anything */
-	struct asker asker;      /* of the task */
+	unsigned int slot;  /* in the journal */
+	struct task task;   /* what is being done to it, if anything */
+	struct asker asker; /* of the task; nobody: an earlier broker was asked, */
+	struct {
+		uint32_t state;
+		bool going_back;
+	} inherited;             /* and this is what the journal had of it */
 	bool at_work;            /* a step of it is with the worker */
 	bool attached;           /* the worker follows it: it can be watched and polled */
 	bool dry_run;            /* goes as soon as it is checked */

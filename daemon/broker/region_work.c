@@ -66,18 +66,48 @@ static void outcome_init(struct outcome *outcome, const struct region *region)
 	outcome->reply.create_region = &outcome->created;
 }
 
+/* What puts a region into this state. */
+static const ProtobufCMessageDescriptor *request_of(uint32_t state)
+{
+	switch (state) {
+	case XENVRAM__V1__REGION_STATE__CREATING:
+		return &xenvram__v1__create_region__descriptor;
+	case XENVRAM__V1__REGION_STATE__MOVING:
+		return &xenvram__v1__move_region__descriptor;
+	default: /* destroying, all or a part of it */
+		return &xenvram__v1__destroy_region__descriptor;
+	}
+}
+
+/* What was inherited, when it has ended well? */
+static bool is_undone(const struct region *region)
+{
+	return region->inherited.state == XENVRAM__V1__REGION_STATE__CREATING || region->inherited.going_back;
+}
+
 /* Who asked is told, and in the audit trail with what it asked. */
 static void note_finished(const struct region *region)
 {
 	const struct region_record *record = &region->record;
 	const struct task *task = &region->task;
+	const struct audit_subject subject = {
+		.requester = record->requester,
+		.asked = request_of(region->inherited.state),
+		.domid = record->domid,
+		.cookie = record->cookie,
+	};
+	struct failure undone;
 	const struct failure *failure = task->failed ? &task->failure : NULL;
 
+	if (!failure && is_undone(region)) {
+		failure_set(&undone, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+			"the service was restarted meanwhile, and it was undone");
+		failure = &undone;
+	}
 	if (record->state == XENVRAM__V1__REGION_STATE__GONE)
-		audit_finished(
-			&record->requester, record->domid, record->cookie, failure, "no page is left of it");
+		audit_finished(&subject, failure, "no page is left of it");
 	else
-		audit_finished(&record->requester, record->domid, record->cookie, failure,
+		audit_finished(&subject, failure,
 			"%" PRIu64 " of %" PRIu64 " pages, at gfn 0x%" PRIx64 " from 0x%" PRIx64 "%s%s",
 			extents_n_pages(&record->live), record->nr_pages, record->vram_gfn,
 			record->backing_gfn, *task->warning.text ? "; " : "", task->warning.text);

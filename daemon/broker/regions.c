@@ -381,5 +381,7 @@ void regions_inherit(struct broker *broker, const struct region_record *record, 
 		return;
 	}
 	region->journaled = true;
+	region->inherited.state = record->state;
+	region->inherited.going_back = record->going_back;
 	task_begin_inherited(&region->task, &region->record);
 }

@@ -74,13 +74,24 @@ class Trail(unittest.TestCase):
         attempt, n_steps = undisturbed(self.stage, operation)
         return n_steps["broker"], self.host(), pb.Status.Name(attempt.reply().status)
 
-    def records(self, record, at):
-        """(status, what has come of a region, if that is what it says) of each; each says who asked"""
+    def lines(self, record, at):
         lines = [line for line in self.stage.daemon.log()[at:].splitlines() if "audit: " in line]
-        lines = [line for line in lines if f"operation={record} " in line or "operation=Finish " in line]
+        return [line for line in lines if f"operation={record} " in line or "operation=Finish " in line]
+
+    def records(self, operation, record, at):
+        """
+        (status, what has come of a region, if that is what it says) of each; each says who asked, and one of what the
+        next broker has finished, for what
+        """
+        lines = self.lines(record, at)
         nameless = [line for line in lines if f"[uid={os.getuid()} pid={os.getpid()} " not in line]
         if nameless:
             raise Violation(f"by the trail uid {os.getuid()}, pid {os.getpid()} did not ask for: {nameless}")
+        force = getattr(operation.request(None)[1], "force", False)
+        asked = rf"operation=Finish asked={record} domid={DOMID} (cookie=\S+ )?{'force=1 ' if force else ''}what="
+        others = [line for line in lines if "operation=Finish " in line and not re.search(asked, line)]
+        if others:
+            raise Violation(f"{record} was asked for, and by the trail something else was finished: {others}")
         whats = [re.search(r"cookie=\S+ what=(.*?)(; .*)? status=", line) for line in lines]
         return [(re.search(r"status=(\w+)", x).group(1), w and w.group(1)) for x, w in zip(lines, whats)]
 
@@ -92,13 +103,15 @@ class Trail(unittest.TestCase):
         n, gfns = len(live(regions[0])), f"at gfn {regions[0].vram_gfn:#x} from {regions[0].backing_gfn:#x}"
         return regions[0].state, f"{n} of {regions[0].nr_pages} pages, {gfns}"
 
-    def agrees(self, records, before, done, done_status):
+    def agrees(self, record, records, before, done, done_status):
         """Does the last record, if there is one, say what is so?"""
         status, what = records[-1] if records else (None, None)
         pages, pins = self.host()
         if what:
             state, left = self.left()
-            return what == left and (status == "STUCK") == (state == pb.REGION_STUCK)
+            # A creation is undone, anything else done.
+            finished = "RETRY" if record == "CreateRegion" else "OK"
+            return what == left and status == ("STUCK" if state == pb.REGION_STUCK else finished)
         if (pages, pins) == done:
             return status == done_status
         # By force, pages at the destination are dropped for good.
@@ -120,13 +133,13 @@ class Trail(unittest.TestCase):
         held.await_quiet(QUIET_AT_START_S)
         if with_domain:
             self.stage.add_domain()
-            if changed and not self.records(record, at):
+            if changed and not self.records(operation, record, at):
                 self.wrong.append(f"{moment} step {nth}")
             return changed
         try:
-            wait_until(lambda: self.agrees(self.records(record, at), before, *outcome), "they agree")
-        except Violation:
-            self.wrong.append(f"{moment} step {nth}: {self.records(record, at)}")
+            wait_until(lambda: self.agrees(record, self.records(operation, record, at), before, *outcome), "they agree")
+        except Violation as violation:
+            self.wrong.append(f"{moment} step {nth}: {violation}: {self.lines(record, at)}")
         return self.host() != before
 
     def sweep(self, operation, record, with_domain=False):

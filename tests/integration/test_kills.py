@@ -348,19 +348,19 @@ class InTheMiddle(SimTest):
                 self.assert_at_home()
                 self.host.clear_faults()
 
-    def finished(self, call, *arguments):
+    def finished(self, asked, call, *arguments, nth=1):
         """What is in the trail when the broker dies in the call, of what another process asked."""
         at, n_calls = len(self.daemon.log()), self.host.begun(call)
-        self.host.fault(call, 1, 1, "delay", LONG_US)
+        self.host.fault(call, 1, nth, "delay", LONG_US)
         command = [self.build.xenvramctl, "--socket", self.daemon.socket, *map(str, arguments)]
         asking = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        self.host.await_begun(call, n_calls + 1)
+        self.host.await_begun(call, n_calls + nth)
         self.kill("broker")
         self.assertNotEqual(asking.wait(), 0)
         wait_for(lambda: "operation=Finish" in self.daemon.log()[at:], "it is finished")
         records = [line for line in self.daemon.log()[at:].splitlines() if "operation=Finish" in line]
         self.assertEqual(len(records), 1, records)
-        self.assertIn(f"[uid={os.getuid()} pid={asking.pid} operation=Finish domid=1 ", records[0])
+        self.assertIn(f"[uid={os.getuid()} pid={asking.pid} operation=Finish asked={asked} domid=1 ", records[0])
         return records[0]
 
     def test_what_a_broker_did_not_live_to_see_is_in_the_trail(self):
@@ -368,15 +368,36 @@ class InTheMiddle(SimTest):
         cookie = self.create()
         pages = ("--domid", 1, "--gfn", 0xE0000, "--pages", 16)
         self.asker.pin(1, 0xE0000, 16, pb.UC)
-        record = self.finished("relocate", "destroy", hex(cookie))
+        record = self.finished("DestroyRegion", "relocate", "destroy", hex(cookie))
         for word in ("audit: domain 1", f"cookie={cookie:#x}", "status=OK"):
             self.assertIn(word, record)
-        self.assertIn("setting the pin of gfn 0xe0000 + 16 pages status=OK", self.finished("pin", "pin", *pages))
-        self.assertIn("taking away the pin of gfn 0xe0000 + 16 pages", self.finished("pin", "unpin", *pages))
+        record = self.finished("PinCacheattr", "pin", "pin", *pages)
+        self.assertIn("setting the pin of gfn 0xe0000 + 16 pages status=OK", record)
+        record = self.finished("UnpinCacheattr", "pin", "unpin", *pages)
+        self.assertIn("taking away the pin of gfn 0xe0000 + 16 pages", record)
         way = ("--domid", 1, "--from", OTHER_BACKING, "--to", 0xD0000, "--pages", 16)
-        record = self.finished("relocate", "move-ram", *way)
-        self.assertIn("a move of 16 pages from gfn 0x600 to 0xd0000 status=RETRY", record)
+        for force in ((), ("--force",)):
+            record = self.finished("MoveRam", "relocate", "move-ram", *way, *force)
+            self.assertIn("a move of 16 pages from gfn 0x600 to 0xd0000 status=RETRY", record)
+            self.assertEqual(" force=1 " in record, bool(force))
         self.asker = self.client()
+        self.assert_at_home()
+
+    def test_what_was_not_done_after_all_is_in_the_trail_as_undone(self):
+        where = ("--domid", 1, "--vram-gfn", OTHER_VRAM, "--backing-gfn", OTHER_BACKING, "--pages", OTHER_PAGES)
+        record = self.finished("CreateRegion", "relocate", "create", *where)
+        self.assertIn("what=no page is left of it status=RETRY", record)
+        self.asker = self.client()
+        self.assert_at_home()
+        cookie = hex(self.create())
+        record = self.finished("MoveRegion", "relocate", "move", cookie, "--vram-gfn", VRAM)
+        self.assertIn(f"at gfn {VRAM:#x} from {OTHER_BACKING:#x} status=OK", record)
+        # One that was refused, and is on its way back already.
+        self.host.fault("relocate", 1, 1, "fail", "ENOMEM", 2)
+        record = self.finished("MoveRegion", "relocate", "move", cookie, "--vram-gfn", OTHER_VRAM, nth=2)
+        self.assertIn(f"at gfn {VRAM:#x} from {OTHER_BACKING:#x} status=RETRY", record)
+        self.asker = self.client()
+        self.asker.destroy(int(cookie, 16))
         self.assert_at_home()
 
     def test_a_supervisor_in_a_creation(self):
