@@ -31,6 +31,8 @@
 #define MAX_PAGES_PER_DOMAIN (4u * 262144u)
 /* Ranges that connections have tracked beside regions. */
 #define MAX_TRACKED_RANGES_PER_DOMAIN 8u
+/* Region logs: of all regions, and of the ranges of as many domains. */
+#define MAX_LOGS (MAX_REGIONS + MAX_REGIONS * MAX_TRACKED_RANGES_PER_DOMAIN)
 /* Runs of pages that partial destructions may leave of one region; each takes one of the domain's 64 pins. */
 #define MAX_REGION_EXTENTS 8u
 /* The hypervisor's, those of regions among them. */
@@ -54,6 +56,10 @@
 #define MAX_QUEUED_BYTES                 QUEUED_BYTES_FOR(MAX_REQUESTS_IN_FLIGHT)
 #define MAX_SUBSCRIPTIONS_PER_CONNECTION 64u
 #define MAX_SUBSCRIPTIONS_PER_DOMAIN     256u
+
+/* What the supervisor keeps for the next broker, connections and subscriptions, and the bytes with each. */
+#define MAX_KEPT       (MAX_CONNECTIONS * (1u + MAX_SUBSCRIPTIONS_PER_CONNECTION))
+#define MAX_KEPT_BYTES (64u + UUID_BYTES)
 
 #define MIN_PERIOD_US     1000u
 #define MAX_PERIOD_US     10000000u

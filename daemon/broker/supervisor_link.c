@@ -95,7 +95,7 @@ void supervisor_drop_log(struct broker *broker, uint64_t cookie)
 void supervisor_keep(struct broker *broker, Xenvram__Internal__KeptKind kind, uint64_t id,
 	const ProtobufCMessage *state, int fd)
 {
-	uint8_t bytes[64 + UUID_BYTES]; /* the states are a few integers each, and a UUID */
+	uint8_t bytes[MAX_KEPT_BYTES]; /* the states are a few integers each, and a UUID */
 	Xenvram__Internal__Kept kept = XENVRAM__INTERNAL__KEPT__INIT;
 	FromBroker message = XENVRAM__INTERNAL__FROM_BROKER__INIT;
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/supervisor/kept.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "daemon/common/fd.h"
+#include "proto/limits.h"
 
 static struct kept *find(struct kept_list *list, const Xenvram__Internal__Kept *message)
 {
@@ -13,6 +16,16 @@ static struct kept *find(struct kept_list *list, const Xenvram__Internal__Kept *
 			return kept;
 	}
 	return NULL;
+}
+
+/* Of more than a broker in order has, one that was taken over could take all memory and descriptors. */
+static bool is_full(const struct kept_list *list)
+{
+	const struct kept *kept;
+	unsigned int n = 0;
+	TAILQ_FOREACH(kept, list, link)
+		n++;
+	return n >= MAX_KEPT;
 }
 
 static void kept_free(struct kept_list *list, struct kept *kept)
@@ -26,14 +39,20 @@ static void kept_free(struct kept_list *list, struct kept *kept)
 const struct kept *kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd)
 {
 	size_t n_bytes = message->state.len;
-	uint8_t *bytes = malloc(n_bytes + 1);
 	struct kept *kept = find(list, message);
-	struct kept *added = kept ? NULL : calloc(1, sizeof(*kept));
 
+	if (n_bytes > MAX_KEPT_BYTES || (!kept && is_full(list))) {
+		fd_close(fd);
+		errno = n_bytes > MAX_KEPT_BYTES ? EMSGSIZE : ENOSPC;
+		return NULL;
+	}
+	uint8_t *bytes = malloc(n_bytes + 1);
+	struct kept *added = kept ? NULL : calloc(1, sizeof(*kept));
 	if (!bytes || (!kept && !added)) {
 		fd_close(fd);
 		free(bytes);
 		free(added);
+		errno = ENOMEM;
 		return NULL;
 	}
 	if (added) {

@@ -22,8 +22,8 @@ struct kept {
 TAILQ_HEAD(kept_list, kept);
 
 /*
- * Takes fd over, also on failure: NULL with ENOMEM. The same kind and id again replaces the bytes, and the
- * descriptor unless there is none.
+ * Takes fd over, also on failure: NULL with ENOMEM, ENOSPC when there are MAX_KEPT, or EMSGSIZE. The same kind and id
+ * again replaces the bytes, and the descriptor unless there is none.
  */
 const struct kept *kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd);
 void kept_drop(struct kept_list *list, const Xenvram__Internal__Kept *message);

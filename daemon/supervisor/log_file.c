@@ -11,6 +11,7 @@
 
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
+#include "proto/limits.h"
 #include "proto/region_log.h"
 
 static void fill(void *base, size_t offset, uint64_t n, uint64_t generation)
@@ -61,6 +62,11 @@ static struct log_file *discard(struct log_file *log)
 
 struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages, uint64_t first_generation)
 {
+	/* The sizes of the file follow from it, and are written to. */
+	if (nr_pages == 0 || nr_pages > MAX_REGION_PAGES) {
+		errno = EINVAL;
+		return NULL;
+	}
 	struct log_file *log = malloc(sizeof(*log));
 	if (!log)
 		return NULL;

@@ -21,7 +21,7 @@ LIST_HEAD(log_file_list, log_file);
 
 /*
  * A memory file whose size is sealed, with a header and every page dirty at first_generation. NULL with
- * errno.
+ * errno, EINVAL when no region has so many pages.
  */
 struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages, uint64_t first_generation);
 

@@ -155,9 +155,19 @@ static struct log_file *find_log(struct supervisor *supervisor, uint64_t cookie)
 	return NULL;
 }
 
+/* The broker reads what anybody sends: what it asks for is held to what a broker in order would. */
 static struct log_file *make_log(const struct supervisor *supervisor, const Xenvram__Internal__LogRef *ref)
 {
-	struct log_file *log = log_file_new(ref->cookie, ref->domid, ref->nr_pages, ref->first_generation);
+	struct log_file *log;
+	unsigned int n_logs = 0;
+
+	LIST_FOREACH(log, &supervisor->logs, link)
+		n_logs++;
+	if (ref->domid > MAX_DOMID || n_logs >= MAX_LOGS) {
+		errno = n_logs >= MAX_LOGS ? ENOSPC : EINVAL;
+		return NULL;
+	}
+	log = log_file_new(ref->cookie, ref->domid, ref->nr_pages, ref->first_generation);
 	if (!log || (uint64_t)log->readable_fd < supervisor->file_limit / FILE_LIMIT_BY_LOGS)
 		return log;
 	log_file_free(log, REGION_LOG_GONE);
@@ -263,7 +273,7 @@ static void keep(struct supervisor *supervisor, const Xenvram__Internal__Kept *m
 	}
 	const struct kept *kept = kept_put(&supervisor->kept, message, fd);
 	if (!kept)
-		log_error("out of memory: an object of the broker will not outlive it");
+		log_error("an object of the broker will not outlive it: %s", strerror(errno));
 	else if (lost && kept->fd < 0)
 		say_not_kept(supervisor);
 }

@@ -11,6 +11,7 @@
 #include "daemon/common/list.h"
 #include "daemon/common/log.h"
 #include "daemon/supervisor/supervisor.h"
+#include "proto/failure.h"
 
 struct worker_child {
 	LIST_ENTRY(worker_child) link; /* supervisor::workers */
@@ -170,36 +171,46 @@ static void on_ready(struct worker_child *worker)
 	meet_broker(worker);
 }
 
-static void on_log_kept(struct supervisor *supervisor, uint64_t cookie)
+static void on_log_kept(struct worker_child *worker, uint64_t cookie)
 {
 	struct log_file *log;
-	LIST_FOREACH(log, &supervisor->logs, link) {
-		if (log->cookie == cookie && !log->announced)
-			broker_tell_log(supervisor, log);
+	LIST_FOREACH(log, &worker->supervisor->logs, link) {
+		if (log->cookie == cookie && log->domid == worker->domid && !log->announced)
+			broker_tell_log(worker->supervisor, log);
 	}
+}
+
+/* It could not serve its domain. What it says of that goes on to the broker, in a message that must hold it. */
+static void on_failed(struct worker_child *worker, Xenvram__Internal__Failure *failure)
+{
+	worker->child.explained = true; /* to whoever asked */
+	if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
+		domain_gone(worker);
+		return;
+	}
+	if (strlen(failure->message) >= FAILURE_TEXT_BYTES)
+		failure->message[FAILURE_TEXT_BYTES - 1] = '\0';
+	broker_tell_open_failed(worker->supervisor, worker->domid, failure);
+	/* A domain that could be served before can be again. */
+	worker->ending = !worker->in_use;
 }
 
 static void handle(struct worker_child *worker, const Xenvram__Internal__FromWorker *message)
 {
 	switch (message->what_case) {
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_READY:
-		on_ready(worker);
+		/* Once: each time takes descriptors of the broker's. */
+		if (!worker->ready)
+			on_ready(worker);
 		break;
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_FAILED:
-		worker->child.explained = true; /* to whoever asked */
-		if (message->failed->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
-			domain_gone(worker);
-		} else {
-			broker_tell_open_failed(worker->supervisor, worker->domid, message->failed);
-			/* A domain that could be served before can be again. */
-			worker->ending = !worker->in_use;
-		}
+		on_failed(worker, message->failed);
 		break;
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_DOMAIN_GONE:
 		domain_gone(worker);
 		break;
 	case XENVRAM__INTERNAL__FROM_WORKER__WHAT_LOG_KEPT:
-		on_log_kept(worker->supervisor, message->log_kept->cookie);
+		on_log_kept(worker, message->log_kept->cookie);
 		break;
 	default:
 		log_error("unknown message %d of the worker of domain %u", (int)message->what_case,

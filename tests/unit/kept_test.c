@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/supervisor/kept.h"
+#include "proto/limits.h"
 
 typedef Xenvram__Internal__Kept Kept;
 
@@ -109,12 +110,58 @@ static void test_dropping(void **state)
 	assert_true(TAILQ_EMPTY(&list));
 }
 
+static void assert_refused(const Kept *message, int fd, int error)
+{
+	errno = 0;
+	assert_null(kept_put(&list, message, fd));
+	assert_int_equal(errno, error);
+	assert_false(fd_is_open(fd));
+}
+
+static void test_no_more_than_a_broker_has(void **state)
+{
+	(void)state;
+	static const char long_text[] = "0123456789012345678901234567890123456789012345678901234567890123"
+					"0123456789012345678901234567890123456789012345678901234567890123+";
+	int fd = some_fd();
+	Kept message = object(CONNECTION, 1, long_text);
+	assert_int_equal(strlen(long_text), MAX_KEPT_BYTES + 1);
+	assert_refused(&message, fd, EMSGSIZE);
+	message.state.len--;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_non_null(kept_put(&list, &message, -1));
+	assert_null(TAILQ_NEXT(TAILQ_FIRST(&list), link));
+}
+
+static void test_full(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++)
+		put(CONNECTION, i, "", -1);
+	/* In front, where each is found at once. */
+	static struct kept more[MAX_KEPT - 10];
+	for (unsigned int i = 0; i < MAX_KEPT - 10; i++) {
+		more[i] = (struct kept){.kind = SUBSCRIPTION, .id = i, .fd = -1};
+		TAILQ_INSERT_HEAD(&list, &more[i], link);
+	}
+	int fd = some_fd(), other = some_fd();
+	Kept message = object(CONNECTION, 10, "");
+	assert_refused(&message, fd, ENOSPC);
+	put(CONNECTION, 9, "another", other);
+	drop(CONNECTION, 0);
+	put(CONNECTION, 10, "", -1);
+	for (unsigned int i = 0; i < MAX_KEPT - 10; i++)
+		TAILQ_REMOVE(&list, &more[i], link);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_order_and_identity, drop_all),
 		cmocka_unit_test_teardown(test_replacing, drop_all),
 		cmocka_unit_test_teardown(test_dropping, drop_all),
+		cmocka_unit_test_teardown(test_no_more_than_a_broker_has, drop_all),
+		cmocka_unit_test_teardown(test_full, drop_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

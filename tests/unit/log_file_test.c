@@ -57,6 +57,21 @@ static void test_smallest_and_largest(void **state)
 	}
 }
 
+/* Their sizes wrap around, or are more than any region has. */
+static void test_impossible_sizes(void **state)
+{
+	(void)state;
+	static const uint64_t counts[] = {
+		0, MAX_REGION_PAGES + 1, 1ull << 32, 0x1555555555555555, 1ull << 60, UINT64_MAX};
+	unsigned int n_open = count_open_fds();
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		errno = 0;
+		assert_null(log_file_new(1, 7, counts[i], 1));
+		assert_int_equal(errno, EINVAL);
+	}
+	assert_int_equal(count_open_fds(), n_open);
+}
+
 static void test_size_is_sealed(void **state)
 {
 	struct log_file *file = *state;
@@ -153,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_content, open_file, close_file),
 		cmocka_unit_test(test_smallest_and_largest),
+		cmocka_unit_test(test_impossible_sizes),
 		cmocka_unit_test_setup_teardown(test_size_is_sealed, open_file, close_file),
 		cmocka_unit_test_setup_teardown(test_reader_cannot_write, open_file, close_file),
 		cmocka_unit_test_setup_teardown(
