@@ -32,7 +32,8 @@ enum region_log_state {
 	REGION_LOG_IDLE = 0, /* nobody watches: generations advance only when somebody asks for a snapshot */
 	REGION_LOG_TRACKED = 1, /* polled every period_ns */
 	REGION_LOG_PARTIAL = 2, /* polled, but the hypervisor does not track all of it: see untracked_pages */
-	REGION_LOG_GONE = 3,    /* the region or its domain is gone; nothing will change any more */
+	/* The region or its domain is gone: the header stays as it is, and all after it may become 0. */
+	REGION_LOG_GONE = 3,
 };
 
 /* Why a region is polled less often than its readers want. */

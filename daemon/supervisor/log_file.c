@@ -83,11 +83,26 @@ struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages
 	return log;
 }
 
+/*
+ * Whoever keeps a descriptor of it keeps the file, and its memory is counted as ours. So all but the header goes:
+ * in its place are zeros, pages that were never dirty.
+ */
+static void give_memory_back(const struct log_file *log)
+{
+	/* Beyond its end: of a page in part nothing is given back. */
+	off_t bytes = region_log_bytes(log->nr_pages);
+	if (fallocate(log->writable_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, REGION_LOG_HEADER_BYTES,
+		    bytes) < 0)
+		log_warning("the memory of a region log cannot be given back: %s", strerror(errno));
+}
+
 struct log_file *log_file_free(struct log_file *log, uint32_t last_state)
 {
 	/* Its worker may have died before it could say so. */
 	if (pwrite(log->writable_fd, &last_state, sizeof(last_state),
 		    offsetof(struct region_log_header, state)) != (ssize_t)sizeof(last_state))
 		log_warning("the end of a region log cannot be marked: %s", strerror(errno));
+	if (last_state == REGION_LOG_GONE)
+		give_memory_back(log);
 	return discard(log);
 }

@@ -25,7 +25,10 @@ LIST_HEAD(log_file_list, log_file);
  */
 struct log_file *log_file_new(uint64_t cookie, uint32_t domid, uint64_t nr_pages, uint64_t first_generation);
 
-/* Marks how it ends for whoever still reads it, IDLE or GONE (enum region_log_state), and frees it. */
+/*
+ * Marks how it ends for whoever still reads it, IDLE or GONE (enum region_log_state), and frees it. Of one that is
+ * gone nothing but the header is left in memory.
+ */
 struct log_file *log_file_free(struct log_file *log, uint32_t last_state);
 
 #endif

@@ -166,6 +166,10 @@ class Life(SimTest):
         changed = reader.take_events("region_changed")[0]
         self.assertEqual((changed.cookie, changed.state), (cookie, pb.GONE))
         wait_for(lambda: log.state == region_log.GONE, "the log says so too")
+        # Whoever keeps it keeps no memory of the daemon's.
+        wait_for(lambda: os.fstat(log.fd).st_blocks * 512 <= region_log.HEADER_BYTES, "its memory goes")
+        self.assertEqual(log.scan(0), ([], log.generation))
+        self.assertGreater(log.generation, 0)
         self.refused(pb.NOT_FOUND, 2, reader.unsubscribe, subscription)
         self.assertTrue(self.client_a.no_events(0.1), "only subscribers are told")
 

@@ -163,6 +163,49 @@ static void test_gone_when_freed(void **state)
 	assert_int_equal(count_open_fds(), n_open);
 }
 
+static off_t memory_of(int fd)
+{
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_blocks * 512;
+}
+
+/* Somebody keeps a descriptor, and another one has it mapped. */
+static void check_memory(uint64_t nr_pages, uint32_t state)
+{
+	static uint64_t bitmap[MAX_REGION_PAGES / 64];
+	bool gone = state == REGION_LOG_GONE;
+	struct log_file *file = log_file_new(0x1234, 7, nr_pages, 5);
+	struct region_log log;
+	uint64_t generation;
+	int fd = fcntl(file->readable_fd, F_DUPFD_CLOEXEC, 0);
+	off_t before = memory_of(fd);
+
+	assert_true(before >= (off_t)region_log_heat_offset(nr_pages));
+	assert_int_equal(region_log_map(&log, fd), 0);
+	log_file_free(file, state);
+	assert_int_equal(log.header->state, state);
+	assert_int_equal(log.header->cookie, 0x1234);
+	assert_int_equal(memory_of(fd), gone ? (off_t)REGION_LOG_HEADER_BYTES : before);
+	assert_int_equal(region_log_scan(&log, 0, 0, nr_pages, bitmap, &generation), gone ? 0 : nr_pages);
+	assert_int_equal(generation, 5);
+	region_log_unmap(&log);
+	/* It can still be mapped. */
+	assert_int_equal(region_log_map(&log, fd), 0);
+	region_log_unmap(&log);
+	close(fd);
+}
+
+static void test_memory_goes_with_the_region(void **state)
+{
+	(void)state;
+	static const uint64_t counts[] = {1, PAGES, 8192, MAX_REGION_PAGES};
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		check_memory(counts[i], REGION_LOG_GONE);
+		check_memory(counts[i], REGION_LOG_IDLE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +218,7 @@ int main(void)
 			test_reader_of_another_uid_cannot_reopen_it, open_file, close_file),
 		cmocka_unit_test_setup_teardown(test_reader_sees_writer, open_file, close_file),
 		cmocka_unit_test(test_gone_when_freed),
+		cmocka_unit_test(test_memory_goes_with_the_region),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
