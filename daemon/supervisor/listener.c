@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
@@ -21,15 +22,27 @@ static int fail(const char *what, const char *path)
 	return -1;
 }
 
-static int open_in(const char *directory, const char *name)
+static int open_in(int directory_fd, const char *directory, const char *name)
 {
-	char path[4096];
-	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path)) {
-		errno = ENAMETOOLONG;
-		return fail("cannot use the directory", directory);
+	int fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		log_error("cannot open %s/%s: %s", directory, name, strerror(errno));
+	return fd;
+}
+
+/* Whoever else could write there could put another journal in place, which says what pages are moved where. */
+static int check_directory(int fd, const char *directory)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return fail("cannot look at", directory);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH)) {
+		log_error("%s belongs to uid %u and has mode %04o: it must belong to root or to uid %u, whom "
+			  "xenvramd runs as, and nobody else may be allowed to write there",
+			directory, st.st_uid, st.st_mode & 07777, geteuid());
+		return -1;
 	}
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return fd < 0 ? fail("cannot open", path) : fd;
+	return 0;
 }
 
 /* Tries for so long, 50 ms at a time. -1 with errno, EWOULDBLOCK when somebody still holds it. */
@@ -49,9 +62,14 @@ static int lock(int fd, unsigned int attempts)
  */
 static int open_directory(struct listener *listener, const char *directory)
 {
-	listener->lock_fd = open_in(directory, "lock");
-	listener->roles_lock_fd = open_in(directory, "roles.lock");
-	listener->journal_fd = open_in(directory, "journal");
+	_cleanup_close_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return fail("cannot open the directory", directory);
+	if (check_directory(fd, directory) < 0)
+		return -1;
+	listener->lock_fd = open_in(fd, directory, "lock");
+	listener->roles_lock_fd = open_in(fd, directory, "roles.lock");
+	listener->journal_fd = open_in(fd, directory, "journal");
 	if (listener->lock_fd < 0 || listener->roles_lock_fd < 0 || listener->journal_fd < 0)
 		return -1;
 	/* Of one that was killed, a child on its way to exec may still have it. */

@@ -300,6 +300,24 @@ class Restart(SimTest):
         self.assert_region_is_good()
         self.client()
 
+    def test_a_directory_that_others_can_write(self):
+        """They could put a journal there, and with it have pages moved."""
+        directory = os.path.join(self.directory, "theirs")
+        os.mkdir(directory)
+        for mode in (0o775, 0o757, 0o1777):
+            os.chmod(directory, mode)
+            done = self.run_another("--socket", directory)
+            self.assertEqual(done.returncode, 1)
+            for word in (directory, f"has mode {mode:04o}", f"uid {os.geteuid()}"):
+                self.assertIn(word, done.stderr)
+        os.chmod(directory, 0o755)
+        if os.geteuid() == 0:
+            os.chown(directory, 2000001, 0)
+            done = self.run_another("--socket", directory)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"{directory} belongs to uid 2000001", done.stderr)
+        self.assertEqual(os.listdir(directory), [], "nothing is made there")
+
     def test_a_user_that_does_not_exist(self):
         if os.geteuid() != 0:
             self.skipTest("only root can become somebody else")
