@@ -16,6 +16,11 @@
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
 
+/* Of Linux 6.16; not all headers have it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 static int fail(const char *what, const char *path)
 {
 	log_error("%s %s: %s", what, path, strerror(errno));
@@ -90,6 +95,17 @@ static int ask_for_senders(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 }
 
+/*
+ * No client has any to send, and to close one can take for ever: a socket may linger until its peer reads. Older
+ * kernels let them through.
+ */
+static void refuse_descriptors(int fd)
+{
+	static const int off = 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) < 0 && errno != ENOPROTOOPT)
+		log_warning("clients can send descriptors: %s", strerror(errno));
+}
+
 static int make_socket(struct listener *listener, const char *directory)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -105,6 +121,7 @@ static int make_socket(struct listener *listener, const char *directory)
 	if (fd < 0)
 		return fail("cannot make the socket", address.sun_path);
 	listener->fds[listener->n_fds++] = fd;
+	refuse_descriptors(fd);
 
 	mode_t old_mask = umask(0111);
 	int bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
@@ -133,6 +150,7 @@ static int take_from_systemd(struct listener *listener)
 		}
 		if (ask_for_senders(fd) < 0)
 			return fail("cannot ask for the senders of packets on", "a socket from systemd");
+		refuse_descriptors(fd);
 		listener->fds[listener->n_fds++] = fd;
 	}
 	return 0;

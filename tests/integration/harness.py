@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the real programs against a simulated host, and cleans up after them."""
 
+import contextlib
 import os
 import pwd
 import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -236,6 +238,9 @@ class SimTest(unittest.TestCase):
         self.daemon = Daemon(self.build, self.host, self.directory, self.config)
         self.daemon.open_files = self.open_files
         self.addCleanup(self._end_daemon)
+        self.start_daemon()
+
+    def start_daemon(self):
         self.daemon.start()
 
     def _end_daemon(self):
@@ -336,6 +341,20 @@ class SimTest(unittest.TestCase):
         self.assertEqual(sorted(expected), sorted(found), "other pages are populated")
         different = [hex(gfn) for gfn in expected if expected[gfn] != found[gfn]]
         self.assertEqual(different, [], "contents of pages")
+
+
+class OldKernel:
+    """Mixed into a SimTest: clients' descriptors come through, as on a kernel that cannot refuse them."""
+
+    def start_daemon(self):
+        os.mkdir(self.daemon.directory, 0o755)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(self.daemon.socket)
+            os.chmod(self.daemon.socket, 0o666)
+            listening.listen()
+            self.daemon.start_activated(listening)
+            with contextlib.suppress(OSError):
+                listening.setsockopt(socket.SOL_SOCKET, protocol.SO_PASSRIGHTS, 1)
 
 
 class Follower(threading.Thread):

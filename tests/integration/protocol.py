@@ -11,6 +11,7 @@ from waiting import PATIENCE_S
 
 MAX_MESSAGE_BYTES = 65536
 MAX_MESSAGE_FDS = 4
+SO_PASSRIGHTS = 83  # of Linux 6.16
 
 
 class Failed(Exception):

@@ -9,7 +9,7 @@ import unittest
 
 import protocol
 import xenvram_pb2 as pb
-from harness import SimTest, count_fds, kill
+from harness import OldKernel, SimTest, count_fds, kill
 from people import attempt
 from waiting import PATIENCE_S, wait_for
 
@@ -17,7 +17,7 @@ VRAM, BACKING = 0xF0000, 0x400
 PERIOD_US = 1000
 
 
-class Descriptors(SimTest):
+class Descriptors(OldKernel, SimTest):
     host_options = {"domains": 6}
     open_files = 256
     most_kept = open_files // 4

@@ -14,7 +14,7 @@ import unittest
 import protocol
 import xenvram_pb2 as pb
 from followers import WakeFollower
-from harness import SimTest, count_fds
+from harness import OldKernel, SimTest, count_fds
 from waiting import PATIENCE_S, SLOWNESS, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 256
@@ -196,39 +196,6 @@ class Rules(HostileTest):
         connection.send_bytes(request + field(100, 1) + field(15, 2))
         self.assertEqual((r := self.answer(connection)).status, pb.OK, r.message)
 
-    def test_descriptors_with_a_request(self):
-        connection = self.greeted()
-        fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(protocol.MAX_MESSAGE_FDS + 1)]
-        try:
-            for n in range(1, protocol.MAX_MESSAGE_FDS + 1):
-                serial = connection.send("list_regions", pb.ListRegions(), fds[:n])
-                reply = self.answer(connection)
-                self.assert_invalid(reply, serial)
-                self.assertIn(str(n), reply.message)
-            self.assert_works(connection)
-            for n in (protocol.MAX_MESSAGE_FDS + 1, 200):
-                connection = self.greeted()
-                connection.send("list_regions", pb.ListRegions(), (fds * 50)[:n])
-                self.assert_closed_silently(connection)
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-    def test_descriptors_of_every_kind(self):
-        """Whatever it is, it is closed and never touched."""
-        reader, writer = os.pipe()
-        left, right = socket.socketpair()
-        for _ in range(50):
-            connection = self.greeted()
-            connection.send("list_domains", pb.ListDomains(), [reader, writer, left.fileno(), connection.fileno()])
-            self.assert_invalid(self.answer(connection), connection.last_serial)
-            connection.close()
-        os.close(writer)
-        self.assertTrue(select.select([reader], [], [], 5)[0], "a write end is still open somewhere")
-        os.close(reader)
-        left.close()
-        right.close()
-
     def test_length(self):
         """A packet of exactly the maximum is taken, one byte more is not."""
         request = pb.Request(serial=3, list_regions=pb.ListRegions()).SerializeToString()
@@ -287,6 +254,41 @@ class Rules(HostileTest):
             connection.send("subscribe", pb.Subscribe(cookie=self.cookie, want_wake=True))
             connection.close()
         wait_for(lambda: self.asker.region(self.cookie).subscriptions == 1, "their subscriptions end")
+
+
+class Descriptors(OldKernel, HostileTest):
+    def test_descriptors_with_a_request(self):
+        connection = self.greeted()
+        fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(protocol.MAX_MESSAGE_FDS + 1)]
+        try:
+            for n in range(1, protocol.MAX_MESSAGE_FDS + 1):
+                serial = connection.send("list_regions", pb.ListRegions(), fds[:n])
+                reply = self.answer(connection)
+                self.assert_invalid(reply, serial)
+                self.assertIn(str(n), reply.message)
+            self.assert_works(connection)
+            for n in (protocol.MAX_MESSAGE_FDS + 1, 200):
+                connection = self.greeted()
+                connection.send("list_regions", pb.ListRegions(), (fds * 50)[:n])
+                self.assert_closed_silently(connection)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def test_descriptors_of_every_kind(self):
+        """Whatever it is, it is closed and never touched."""
+        reader, writer = os.pipe()
+        left, right = socket.socketpair()
+        for _ in range(50):
+            connection = self.greeted()
+            connection.send("list_domains", pb.ListDomains(), [reader, writer, left.fileno(), connection.fileno()])
+            self.assert_invalid(self.answer(connection), connection.last_serial)
+            connection.close()
+        os.close(writer)
+        self.assertTrue(select.select([reader], [], [], 5)[0], "a write end is still open somewhere")
+        os.close(reader)
+        left.close()
+        right.close()
 
 
 class Pressure(HostileTest):

@@ -8,7 +8,7 @@ import struct
 import unittest
 
 import protocol
-from harness import SimTest, children, kill
+from harness import OldKernel, SimTest, children, kill
 from people import as_user, attempt, needs_root
 from protocol import Client, Connection, pb
 from waiting import wait_for
@@ -55,7 +55,7 @@ class Attempt:
 
 
 @needs_root
-class Intruder(SimTest):
+class Intruder(OldKernel, SimTest):
     config = (
         f"[access]\ndomain-uid-base = {BASE}\nadmin-groups = {ADMIN_GROUP}\n"
         f"[gfns]\nvram = {FIRST_WINDOW:#x}-{LAST_WINDOW:#x}\n"
