@@ -90,6 +90,9 @@
 
 /* Commands that a domain's worker has not answered; beyond it clients are told to ask again. */
 #define MAX_COMMANDS_PER_DOMAIN 1024u
+/* How often the supervisor asks a broker that has something to do, and after how many times it ends one. */
+#define HEARTBEAT_MS          1000u
+#define MAX_MISSED_HEARTBEATS 10u
 /* Listening sockets that systemd may hand over; with the journal they go in one message. */
 #define MAX_LISTENERS 3
 

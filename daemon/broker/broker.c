@@ -23,6 +23,12 @@ uint64_t broker_new_id(struct broker *broker)
 	return ++broker->last_id;
 }
 
+/* The supervisor sends it to end a sleep in the kernel, which an ignored signal does not. */
+static void on_urge(int number)
+{
+	(void)number;
+}
+
 static void serve(struct broker *broker)
 {
 	if (broker->base && region_table_init(&broker->regions, MAX_REGIONS) == 0 &&
@@ -42,6 +48,7 @@ int broker_main(const struct role_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* of a terminal, as SIGHUP: the supervisor decides */
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGURG, on_urge);
 	settings_init(&broker.settings);
 	pins_init(&broker.pins);
 	moves_init(&broker.moves);

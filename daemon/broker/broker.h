@@ -67,6 +67,7 @@ struct governor {
 struct broker {
 	struct event_base *base;
 	struct channel *supervisor;
+	bool active;              /* the supervisor was told so, and has not asked since */
 	bool serving;             /* all that an earlier broker left is here */
 	struct settings settings; /* they can change at any time */
 	int journal_fd;

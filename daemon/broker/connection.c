@@ -182,6 +182,12 @@ static void connection_free(struct connection *connection)
 	free(connection);
 }
 
+static void on_turn(void *owner)
+{
+	struct connection *connection = owner;
+	supervisor_active(connection->broker);
+}
+
 static void on_packet(void *owner, struct frame *frame)
 {
 	struct connection *connection = owner;
@@ -321,6 +327,7 @@ static struct connection *add(
 	}
 	connection->max_in_flight = max_in_flight;
 	channel_set_max_queued(connection->channel, max_queued_bytes);
+	channel_announce(connection->channel, on_turn);
 	LIST_INSERT_HEAD(&broker->connections, connection, link);
 	broker->n_connections++;
 	update_reading(connection);

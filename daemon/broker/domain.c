@@ -201,6 +201,12 @@ static void done(struct domain *domain, const Xenvram__Internal__Done *done)
 	}
 }
 
+static void on_turn(void *owner)
+{
+	struct domain *domain = owner;
+	supervisor_active(domain->broker);
+}
+
 static void on_packet(void *owner, struct frame *frame)
 {
 	struct domain *domain = owner;
@@ -247,6 +253,7 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 		supervisor_restart_worker(domain->broker, domain->domid);
 		return;
 	}
+	channel_announce(domain->worker, on_turn);
 	governor_tell(domain->broker, domain);
 	domain->held = true;
 	regions_advance_domain(domain);

@@ -6,6 +6,7 @@
 
 #include "daemon/broker/backlog.h"
 #include "daemon/broker/connection.h"
+#include "daemon/broker/supervisor_link.h"
 #include "daemon/common/fd.h"
 #include "daemon/common/log.h"
 
@@ -36,6 +37,7 @@ static void on_listening(evutil_socket_t fd, short what, void *data)
 	(void)what;
 	if (backlog_check(broker))
 		return;
+	supervisor_active(broker);
 	if (connection_accept(broker, fd) == 0)
 		return;
 	switch (errno) {

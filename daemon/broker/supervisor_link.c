@@ -18,13 +18,26 @@ static void tell(struct broker *broker, const FromBroker *message, int fd)
 	channel_send(broker->supervisor, &message->base, &fd, fd >= 0 ? 1 : 0);
 }
 
-void supervisor_ready(struct broker *broker)
+static void tell_nothing_more(struct broker *broker, Xenvram__Internal__FromBroker__WhatCase what)
 {
 	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
 	FromBroker message = XENVRAM__INTERNAL__FROM_BROKER__INIT;
-	message.what_case = XENVRAM__INTERNAL__FROM_BROKER__WHAT_READY;
-	message.ready = &nothing;
+	message.what_case = what;
+	message.ready = &nothing; /* one arm of the union, whichever `what` */
 	tell(broker, &message, -1);
+}
+
+void supervisor_ready(struct broker *broker)
+{
+	tell_nothing_more(broker, XENVRAM__INTERNAL__FROM_BROKER__WHAT_READY);
+}
+
+void supervisor_active(struct broker *broker)
+{
+	if (broker->active)
+		return;
+	broker->active = true;
+	tell_nothing_more(broker, XENVRAM__INTERNAL__FROM_BROKER__WHAT_ACTIVE);
 }
 
 void supervisor_identify(struct broker *broker, uint64_t connection, uint32_t domid)
@@ -136,6 +149,12 @@ static void take_settings(struct broker *broker, const Xenvram__Internal__Settin
 	admission_review(broker);
 }
 
+static void answer_ping(struct broker *broker)
+{
+	broker->active = false;
+	tell_nothing_more(broker, XENVRAM__INTERNAL__FROM_BROKER__WHAT_PONG);
+}
+
 static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *message, struct frame *frame)
 {
 	switch (message->what_case) {
@@ -169,6 +188,9 @@ static void handle(struct broker *broker, const Xenvram__Internal__ToBroker *mes
 		break;
 	case XENVRAM__INTERNAL__TO_BROKER__WHAT_IDENTIFIED:
 		admission_identified(broker, message->identified);
+		break;
+	case XENVRAM__INTERNAL__TO_BROKER__WHAT_PING:
+		answer_ping(broker);
 		break;
 	default:
 		log_error("unknown message %d of the supervisor", (int)message->what_case);

@@ -8,6 +8,11 @@
 /* The channel that the broker was started with. 0, or -1 with errno. */
 int supervisor_link_open(struct broker *broker);
 
+/*
+ * Before anything of a client's or worker's is touched: should that never end, the supervisor is to find out. Says
+ * so once, until it asks.
+ */
+void supervisor_active(struct broker *broker);
 /* Which domain has this domid? Answered to admission_identified. */
 void supervisor_identify(struct broker *broker, uint64_t connection, uint32_t domid);
 void supervisor_ready(struct broker *broker);

@@ -28,6 +28,7 @@ struct channel {
 	enum channel_kind kind;
 	const struct channel_ops *ops;
 	void *owner;
+	void (*on_turn)(void *owner);
 	struct event *readable;
 	struct event *writable;
 	struct event *retry; /* the kernel was out of memory for a packet */
@@ -193,6 +194,8 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	channel->freed = &freed;
+	if (channel->on_turn)
+		channel->on_turn(channel->owner);
 	for (unsigned int i = 0; i < MAX_PACKETS_A_TURN && n > 0 && !channel->closing; i++) {
 		if (!channel->reading)
 			break; /* held by what the packet before led to */
@@ -288,6 +291,11 @@ size_t channel_max_queued(const struct channel *channel)
 size_t channel_queued(const struct channel *channel)
 {
 	return channel->queued_bytes;
+}
+
+void channel_announce(struct channel *channel, void (*on_turn)(void *owner))
+{
+	channel->on_turn = on_turn;
 }
 
 int channel_fd(const struct channel *channel)

@@ -42,6 +42,9 @@ void channel_set_max_queued(struct channel *channel, size_t max_bytes);
 size_t channel_max_queued(const struct channel *channel);
 size_t channel_queued(const struct channel *channel);
 
+/* on_turn(owner) is called each time before what has come in is touched. It leaves the channel alone. */
+void channel_announce(struct channel *channel, void (*on_turn)(void *owner));
+
 int channel_fd(const struct channel *channel);
 
 /*

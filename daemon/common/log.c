@@ -39,7 +39,11 @@ void log_init(const char *name)
 static bool is_writable(int fd, int wait_ms)
 {
 	struct pollfd out = {.fd = fd, .events = POLLOUT};
-	return poll(&out, 1, wait_ms) == 1 && out.revents & POLLOUT;
+	int n;
+	do {
+		n = poll(&out, 1, wait_ms);
+	} while (n < 0 && errno == EINTR);
+	return n == 1 && out.revents & POLLOUT;
 }
 
 /* Nor one that takes a few now and then. */

@@ -69,6 +69,7 @@ static void on_stop(evutil_socket_t signal, short what, void *data)
 	supervisor->stopping = true;
 	supervisor->broker.channel = channel_free(supervisor->broker.channel);
 	event_del(supervisor->broker.respawn);
+	heartbeat_stop(supervisor);
 	workers_stop(supervisor);
 	event_base_once(supervisor->base, -1, EV_TIMEOUT, on_stop_timeout, supervisor, &timeout);
 	end_if_all_reaped(supervisor);
@@ -111,12 +112,13 @@ static void on_reload(evutil_socket_t signal, short what, void *data)
 	sd_notify(0, "READY=1\nSTATUS=Serving");
 }
 
+/* What systemd then ends is all of us, with what cannot be ended alone. */
 static void on_watchdog(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
 	(void)what;
-	(void)data;
-	sd_notify(0, "WATCHDOG=1");
+	if (heartbeat_is_well(data))
+		sd_notify(0, "WATCHDOG=1");
 }
 
 /* Until there is a handler it would end the process; one that comes meanwhile is handled then. */
@@ -150,6 +152,10 @@ static int run(struct supervisor *supervisor)
 			.tv_sec = watchdog_us / 2 / 1000000, .tv_usec = watchdog_us / 2 % 1000000};
 		event_add(watchdog, &period);
 	}
+	if (heartbeat_init(supervisor) < 0) {
+		log_error("cannot watch the broker: out of memory");
+		goto out;
+	}
 	if (broker_start(supervisor) < 0)
 		goto out;
 	event_base_dispatch(supervisor->base);
@@ -157,6 +163,7 @@ static int run(struct supervisor *supervisor)
 out:
 	child_deinit(&supervisor->broker);
 	workers_free(supervisor);
+	heartbeat_deinit(supervisor);
 	if (watchdog)
 		event_free(watchdog);
 	if (hangup)

@@ -11,6 +11,7 @@
 #include "daemon/common/role.h"
 #include "daemon/common/settings.h"
 #include "daemon/supervisor/children.h"
+#include "daemon/supervisor/heartbeat.h"
 #include "daemon/supervisor/kept.h"
 #include "daemon/supervisor/listener.h"
 #include "daemon/supervisor/log_file.h"
@@ -32,6 +33,7 @@ struct supervisor {
 	uint64_t said_not_kept_ns;
 	struct log_file_list logs;
 	struct child broker;
+	struct heartbeat heartbeat; /* of the broker */
 	struct worker_list workers;
 	bool served; /* a broker was ready once */
 	bool stopping;
@@ -44,6 +46,9 @@ struct supervisor {
 int broker_start(struct supervisor *supervisor);
 /* The broker's process has ended. */
 void broker_reaped(struct supervisor *supervisor, int status);
+
+/* Does it go on? heartbeat_answered when it does. */
+void broker_ask(struct supervisor *supervisor);
 
 /* The settings, as they are now. */
 void broker_tell_settings(struct supervisor *supervisor);

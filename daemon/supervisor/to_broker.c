@@ -21,8 +21,21 @@ typedef Xenvram__Internal__ToBroker ToBroker;
 
 static void tell(struct supervisor *supervisor, const ToBroker *message, const int *fds, unsigned int n_fds)
 {
+	if (!supervisor->broker.channel)
+		return;
+	channel_send(supervisor->broker.channel, &message->base, fds, n_fds);
+	heartbeat_expect(supervisor);
+}
+
+void broker_ask(struct supervisor *supervisor)
+{
+	Xenvram__Internal__Nothing nothing = XENVRAM__INTERNAL__NOTHING__INIT;
+	ToBroker message = XENVRAM__INTERNAL__TO_BROKER__INIT;
+
+	message.what_case = XENVRAM__INTERNAL__TO_BROKER__WHAT_PING;
+	message.ping = &nothing;
 	if (supervisor->broker.channel)
-		channel_send(supervisor->broker.channel, &message->base, fds, n_fds);
+		channel_send(supervisor->broker.channel, &message.base, NULL, 0);
 }
 
 void broker_tell_settings(struct supervisor *supervisor)
@@ -311,6 +324,12 @@ static void handle(
 	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_IDENTIFY:
 		identify(supervisor, message->identify);
 		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_ACTIVE:
+		heartbeat_expect(supervisor);
+		break;
+	case XENVRAM__INTERNAL__FROM_BROKER__WHAT_PONG:
+		heartbeat_answered(supervisor);
+		break;
 	default:
 		log_error("unknown message %d of the broker", (int)message->what_case);
 	}
@@ -381,6 +400,7 @@ int broker_start(struct supervisor *supervisor)
 void broker_reaped(struct supervisor *supervisor, int status)
 {
 	child_reaped(&supervisor->broker, "the broker", status);
+	heartbeat_stop(supervisor);
 	if (supervisor->stopping)
 		return;
 	/* Asked for nothing and yet ended on its own: it could not start, and would not the next time. */
