@@ -63,13 +63,21 @@ static void schedule_close(struct channel *channel, int error)
 
 /*
  * A socket that is closed with packets unread makes the peer's next read fail, so that it would miss why it
- * was refused. Nothing more can come in, what has is dropped.
+ * was refused. Nothing more can come in, what has is dropped: all of it here, since whoever else has the socket
+ * is not to be held up by descriptors that are in it.
  */
 static void stop_listening(struct channel *channel)
 {
+	struct frame frame;
+	int n;
+
 	shutdown(channel->fd, SHUT_RDWR);
-	while (recv(channel->fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) > 0)
-		;
+	do {
+		n = frame_recv(channel->fd, &frame);
+		frame_close_fds(&frame);
+		/* An empty packet of a client's has a sender, the end has none. */
+	} while (n > 0 || (n == 0 && frame.has_sender) ||
+		 (n < 0 && (errno == EMSGSIZE || errno == EBADMSG || errno == EMFILE)));
 }
 
 static void update_reading(struct channel *channel)

@@ -353,6 +353,26 @@ static void test_empty_packet(void **state)
 	assert_int_equal(t.close_error, 0);
 }
 
+/* Also behind one that is empty, too long, or has too many descriptors. */
+static void test_nothing_is_left_in_the_socket(void **state)
+{
+	(void)state;
+	static const int on = 1;
+	char byte;
+	int other = fcntl(channel_fd(t.channel), F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(setsockopt(other, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		raw_packet_send(t.theirs, 0, 0);
+		raw_packet_send(t.theirs, MAX_MESSAGE_BYTES + 1, 0);
+		raw_packet_send(t.theirs, 1, MAX_MESSAGE_FDS + 1);
+		raw_packet_send(t.theirs, 1, 1);
+	}
+	run_loop();
+	assert_int_equal(t.n_closed, 1);
+	assert_int_equal(recv(other, &byte, 1, MSG_DONTWAIT), 0);
+	close(other);
+}
+
 static void test_close(void **state)
 {
 	(void)state;
@@ -553,6 +573,7 @@ int main(void)
 		ROLE(test_a_role_is_heard_without_its_descriptors),
 		CLIENT(test_a_client_is_not),
 		CLIENT(test_empty_packet),
+		CLIENT(test_nothing_is_left_in_the_socket),
 		CLIENT(test_close),
 		ROLE(test_close_by_a_packet),
 		CLIENT(test_close_while_held),
