@@ -28,12 +28,17 @@ static bool is_full(const struct kept_list *list)
 	return n >= MAX_KEPT;
 }
 
-static void kept_free(struct kept_list *list, struct kept *kept)
+static void kept_leave(struct kept_list *list, struct kept *kept)
 {
 	TAILQ_REMOVE(list, kept, link);
-	fd_close(kept->fd);
 	free(kept->bytes);
 	free(kept);
+}
+
+static void kept_free(struct kept_list *list, struct kept *kept)
+{
+	fd_close(kept->fd);
+	kept_leave(list, kept);
 }
 
 const struct kept *kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd)
@@ -85,4 +90,10 @@ void kept_drop_all(struct kept_list *list)
 {
 	while (!TAILQ_EMPTY(list))
 		kept_free(list, TAILQ_FIRST(list));
+}
+
+void kept_leave_all(struct kept_list *list)
+{
+	while (!TAILQ_EMPTY(list))
+		kept_leave(list, TAILQ_FIRST(list));
 }

@@ -28,5 +28,10 @@ TAILQ_HEAD(kept_list, kept);
 const struct kept *kept_put(struct kept_list *list, const Xenvram__Internal__Kept *message, int fd);
 void kept_drop(struct kept_list *list, const Xenvram__Internal__Kept *message);
 void kept_drop_all(struct kept_list *list);
+/*
+ * At the end of the process, which closes the descriptors: what is in a socket may linger when it is closed, but
+ * not when its process ends.
+ */
+void kept_leave_all(struct kept_list *list);
 
 #endif

@@ -216,7 +216,7 @@ int supervisor_main(const struct role_options *options)
 	}
 	rc = run(&supervisor);
 out:
-	kept_drop_all(&supervisor.kept);
+	kept_leave_all(&supervisor.kept);
 	free_logs(&supervisor);
 	xenstore_free(supervisor.xenstore);
 	listener_close(&supervisor.listener);

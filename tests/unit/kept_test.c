@@ -110,6 +110,18 @@ static void test_dropping(void **state)
 	assert_true(TAILQ_EMPTY(&list));
 }
 
+static void test_leaving(void **state)
+{
+	(void)state;
+	int fd = some_fd();
+	put(CONNECTION, 1, "x", fd);
+	put(SUBSCRIPTION, 1, "", -1);
+	kept_leave_all(&list);
+	assert_true(TAILQ_EMPTY(&list));
+	assert_true(fd_is_open(fd));
+	close(fd);
+}
+
 static void assert_refused(const Kept *message, int fd, int error)
 {
 	errno = 0;
@@ -138,7 +150,7 @@ static void test_full(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < 10; i++)
 		put(CONNECTION, i, "", -1);
-	/* In front, where each is found at once. */
+	/* Not by kept_put, which looks at all of them each time. */
 	static struct kept more[MAX_KEPT - 10];
 	for (unsigned int i = 0; i < MAX_KEPT - 10; i++) {
 		more[i] = (struct kept){.kind = SUBSCRIPTION, .id = i, .fd = -1};
@@ -160,6 +172,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_order_and_identity, drop_all),
 		cmocka_unit_test_teardown(test_replacing, drop_all),
 		cmocka_unit_test_teardown(test_dropping, drop_all),
+		cmocka_unit_test_teardown(test_leaving, drop_all),
 		cmocka_unit_test_teardown(test_no_more_than_a_broker_has, drop_all),
 		cmocka_unit_test_teardown(test_full, drop_all),
 	};
