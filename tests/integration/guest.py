@@ -90,8 +90,9 @@ class Domain:
         self.ram_pages = ram_mib * 256
         host.simxen("create", str(domid), "--kind", kind, "--ram-mib", str(ram_mib))
 
-    def destroy(self):
-        self.host.simxen("destroy", str(self.domid))
+    def destroy(self, unheard=False):
+        """unheard: xenstore has not told yet that a domain was released."""
+        self.host.simxen("destroy", str(self.domid), *(["unheard"] if unheard else []))
 
     def pages(self):
         """{gfn: offset of the page in the host file}"""

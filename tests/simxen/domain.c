@@ -258,6 +258,8 @@ static int destroy_locked(struct host *host, uint16_t domid)
 	int result = begin_death_locked(host, domid, &domain);
 	if (result < 0)
 		return result;
+	/* As libxl does, before all else. */
+	remove_nodes(host, domain);
 	p2m_init(&domain->p2m);
 	frame_free_all_of(host, domain_slot(host, domain));
 	domain_unlock(domain);
@@ -265,18 +267,17 @@ static int destroy_locked(struct host *host, uint16_t domid)
 	usleep(RELEASE_DELAY_US);
 	/* Nobody else changes the state of a dying domain: the admin lock is ours. */
 	domain = domain_find_slot(host, domain_slot(host, domain));
-	remove_nodes(host, domain);
 	domain->state = DOMAIN_LINGERING;
 	domain_unlock(domain);
 	return 0;
 }
 
-int domain_destroy(struct host *host, uint16_t domid)
+int domain_destroy(struct host *host, uint16_t domid, bool unheard)
 {
 	host_lock_admin(host);
 	int result = destroy_locked(host, domid);
 	host_unlock_admin(host);
-	if (result == 0)
+	if (result == 0 && !unheard)
 		store_fire(host, "@releaseDomain");
 	return result;
 }

@@ -77,8 +77,8 @@ int domain_create(struct host *host, const struct domain_spec *spec);
 /* The first ESRCH: it is dying, and still has all of its memory. 0, or -ESRCH. */
 int domain_begin_death(struct host *host, uint16_t domid);
 
-/* From first ESRCH, if that has not come yet, to @releaseDomain. 0, or -ESRCH. */
-int domain_destroy(struct host *host, uint16_t domid);
+/* From first ESRCH, if that has not come yet, to @releaseDomain; unheard: which does not come. 0, or -ESRCH. */
+int domain_destroy(struct host *host, uint16_t domid, bool unheard);
 
 int domain_write_dom0_nodes(struct host *host);
 

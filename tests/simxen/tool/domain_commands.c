@@ -99,11 +99,12 @@ int command_destroy(int argc, char **argv)
 {
 	struct host host;
 
-	if (argc != 2)
+	bool unheard = argc == 3 && !strcmp(argv[2], "unheard");
+	if (argc != 2 && !unheard)
 		usage();
 	uint16_t domid = parse_number(argv[1], HOST_MAX_DOMID - 1);
 	open_host(&host);
-	int result = domain_destroy(&host, domid);
+	int result = domain_destroy(&host, domid, unheard);
 	host_close(&host);
 	return result < 0 ? fail("cannot destroy the domain", result) : EXIT_SUCCESS;
 }

@@ -17,7 +17,7 @@ static const struct command {
 		"[--dm-op-buf-max-size BYTES]",
 		command_create_host},
 	{"create", "DOMID [--ram-mib N] [--kind hvm|pvh|pv] [--name NAME] [--uuid UUID]", command_create},
-	{"destroy", "DOMID", command_destroy},
+	{"destroy", "DOMID [unheard]", command_destroy},
 	{"guest", "DOMID", command_guest},
 	{"list", "", command_list},
 	{"stats", "[--json]", command_stats},

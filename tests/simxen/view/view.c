@@ -53,7 +53,7 @@ int view_begin_death(struct host *host, uint16_t domid)
 
 int view_destroy_domain(struct host *host, uint16_t domid)
 {
-	return domain_destroy(host, domid);
+	return domain_destroy(host, domid, false);
 }
 
 int view_pages(
