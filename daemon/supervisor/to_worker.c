@@ -184,7 +184,8 @@ static void on_log_kept(struct worker_child *worker, uint64_t cookie)
 static void on_failed(struct worker_child *worker, Xenvram__Internal__Failure *failure)
 {
 	worker->child.explained = true; /* to whoever asked */
-	if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN) {
+	/* Whatever it could not do, it may have met a domain that is dying, or another one. */
+	if (failure->status == XENVRAM__V1__STATUS__NO_DOMAIN || !is_same_domain(worker)) {
 		domain_gone(worker);
 		return;
 	}

@@ -80,9 +80,10 @@ static int hold_page(struct guest *guest, struct failure *failure)
 			guest->held_page = NULL;
 		}
 	}
-	/* Of a domain that is dying the memory goes first. */
-	if (guest_check_alive(guest, failure) < 0)
-		return -1;
+	/*
+	 * Of a domain that is dying the memory goes first. The supervisor finds out: to ask the hypervisor takes
+	 * a call that stops tracking.
+	 */
 	errno = errors[BATCH - 1] == -ESRCH ? ESRCH : EFAULT;
 	return guest_failure(guest, failure, "no page of its first 16 MiB can be mapped");
 }

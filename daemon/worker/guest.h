@@ -25,9 +25,9 @@ struct guest {
 };
 
 /*
- * Opens, holds a page, and confines every Xen handle of this process to the domain. 0, or -1 with the
- * failure: NO_DOMAIN, UNSUPPORTED_DOMAIN (PV, or this host itself), HYPERVISOR. Needs root or the device
- * nodes' permission; nothing afterwards does.
+ * Opens, holds a page, and confines every Xen handle of this process to the domain, in which nothing is
+ * changed: it may be another one than is meant. 0, or -1 with the failure: NO_DOMAIN, UNSUPPORTED_DOMAIN (PV,
+ * or this host itself), HYPERVISOR. Needs root or the device nodes' permission; nothing afterwards does.
  */
 int guest_open(struct guest *guest, uint16_t domid, struct failure *failure);
 void guest_close(struct guest *guest);

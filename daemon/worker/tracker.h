@@ -25,7 +25,10 @@ struct tracker_ops {
 
 struct tracker *tracker_new(
 	struct event_base *base, struct guest *guest, const struct tracker_ops *ops, void *owner);
-/* The guest is open, and may be tracked still: a worker that is killed does not stop it. */
+/*
+ * The guest is open and known to be the one that is meant. It may be tracked still: a worker that is killed does
+ * not stop it.
+ */
 void tracker_begin(struct tracker *tracker);
 /* Stops tracking in the hypervisor and frees. */
 struct tracker *tracker_free(struct tracker *tracker);

@@ -28,6 +28,7 @@ struct worker {
 	struct event_base *base;
 	struct channel *supervisor;
 	struct channel *broker; /* NULL between two brokers */
+	bool met_domain;        /* it is known to be the one that is meant */
 	struct tracker *tracker;
 	struct log_store logs;
 };
@@ -151,11 +152,23 @@ static void keep_log(struct worker *worker, Xenvram__Internal__LogRef *log, int 
 	give_way(worker); /* its successor is handed all logs again */
 }
 
+/*
+ * The page that is held is of the domain that is meant: the supervisor has looked, or it would not hand anything
+ * over. Until then this may be somebody else's domain, in which nothing may change.
+ */
+static void meet_domain(struct worker *worker)
+{
+	if (!worker->met_domain)
+		tracker_begin(worker->tracker);
+	worker->met_domain = true;
+}
+
 static void handle_supervisor(
 	struct worker *worker, const Xenvram__Internal__ToWorker *message, struct frame *frame)
 {
 	switch (message->what_case) {
 	case XENVRAM__INTERNAL__TO_WORKER__WHAT_BROKER:
+		meet_domain(worker);
 		leave_broker(worker);
 		worker->broker =
 			channel_new(worker->base, frame_take_fd(frame, 0), CHANNEL_ROLE, &broker_ops, worker);
@@ -165,6 +178,7 @@ static void handle_supervisor(
 		}
 		break;
 	case XENVRAM__INTERNAL__TO_WORKER__WHAT_LOG:
+		meet_domain(worker);
 		keep_log(worker, message->log, frame_take_fd(frame, 0));
 		break;
 	case XENVRAM__INTERNAL__TO_WORKER__WHAT_DROP_LOG:
@@ -238,7 +252,6 @@ static int run(struct worker *worker, const struct role_options *options)
 			"the worker of domain %u cannot be restricted: %s", options->domid, strerror(errno));
 		return report_failed(worker, &failure);
 	}
-	tracker_begin(worker->tracker);
 	/* From here on commands are obeyed. */
 	tell_supervisor(worker, &ready);
 	event_base_dispatch(worker->base);

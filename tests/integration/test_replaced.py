@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Another domain has the domid before the service has heard of the death of the one it knew."""
+
+import contextlib
+import os
+import signal
+import unittest
+
+import protocol
+from harness import Daemon, SimTest
+from protocol import pb
+from waiting import SLOWNESS, wait_for
+
+VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 16
+LONG_US = int(1000000 * SLOWNESS)
+NEW = pb.CreateRegion(domid=1, vram_gfn=VRAM + 0x1000, backing_gfn=BACKING + 0x100, nr_pages=NR_PAGES)
+
+
+class ReplacedTest(SimTest):
+    def setUp(self):
+        super().setUp()
+        self.domain = self.add_domain(1)
+        self.asker = self.client()
+
+    def replace(self):
+        self.domain.destroy(unheard=True)
+        self.domain = self.add_domain(1)
+
+    @contextlib.contextmanager
+    def stopped(self, pid):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def begin(self, kind, nth, operation, request):
+        """Asks as an administrator; that call of the worker, which starts for it, is delayed by LONG_US. The serial."""
+        calls = self.host.begun(kind)
+        self.host.fault(kind, 1, nth, "delay", LONG_US)
+        serial = self.asker.start(operation, request)
+        self.host.await_begun(kind, calls + nth)
+        return serial
+
+    def status(self, client, serial):
+        return pb.Status.Name(client.finish(serial)[0].status)
+
+
+class WhileItsWorkerStarts(ReplacedTest):
+    def have_it_served_by_others(self, name):
+        """By another daemon: its pages are in place, pinned and tracked."""
+        directory = os.path.join(self.directory, name)
+        os.mkdir(directory)
+        other = Daemon(self.build, self.host, directory)
+        self.addCleanup(other.end)
+        other.start()
+        client = protocol.Client(other.socket)
+        self.addCleanup(client.close)
+        cookie = client.create(1, VRAM, BACKING, NR_PAGES).cookie
+        os.close(client.subscribe(cookie, 10000000).log_fd)
+        wait_for(lambda: self.domain.tracked() == (VRAM, NR_PAGES), "it is tracked")
+        return other
+
+    def test_nothing_is_done_to_the_other(self):
+        """Whatever call of the worker it comes before. When a page is held nobody can replace the domain any more."""
+        for kind, nth in (("modified", 1), ("map", 1), ("map", 2)):
+            with self.subTest(kind, nth=nth):
+                serial = self.begin(kind, nth, "create_region", NEW)
+                with self.stopped(self.daemon.await_worker(1)):
+                    self.replace()
+                    other = self.have_it_served_by_others(f"{kind}{nth}")
+                    before = self.domain.contents(), self.domain.pins()
+                    calls = self.host.calls(1)
+                self.assertEqual(self.status(self.asker, serial), "NO_DOMAIN")
+                self.daemon.await_no_worker(1)
+                self.assertEqual((self.domain.contents(), self.domain.pins()), before)
+                self.assertEqual(self.domain.tracked(), (VRAM, NR_PAGES), "tracking was stopped")
+                now = self.host.calls(1)
+                for what in ("relocate", "pin", "stops"):
+                    self.assertEqual(now[what], calls[what], what)
+                other.kill()
+                self.host.clear_faults()
+                self.asker.destroy(self.asker.call("create_region", NEW).create_region.cookie)
+                self.daemon.await_no_worker(1)
+
+    def test_that_the_other_cannot_be_served(self):
+        """Is nothing to whoever meant the dead one."""
+        serial = self.begin("modified", 1, "create_region", NEW)
+        with self.stopped(self.daemon.await_worker(1)):
+            self.replace()
+            self.host.fault("map", 1, "every", "fail", "EFAULT")
+        self.assertEqual(self.status(self.asker, serial), "NO_DOMAIN")
+        self.daemon.await_no_worker(1)
+
+
+if __name__ == "__main__":
+    unittest.main()
