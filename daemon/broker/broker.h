@@ -35,16 +35,21 @@ struct poll_use {
 	uint32_t period_us; /* the shortest that a subscription asks for; 0: none */
 };
 
+/* For so many domains it is known when they are told to be gone more than once. */
+#define MAX_DEAD 64u
+
 struct domain {
 	LIST_ENTRY(domain) link; /* broker::domains */
 	struct broker *broker;
 	uint32_t domid;
-	char uuid[UUID_BYTES];  /* empty until its worker is known */
+	char uuid[UUID_BYTES];  /* as its worker had it, or as it is asked for; empty: whichever there is */
+	uint64_t met;           /* when its worker came, in broker::n_known; 0: it may be another domain */
 	struct channel *worker; /* NULL: not there, or being started again */
 	uint64_t last_serial;
 	TAILQ_HEAD(, command) commands; /* with the worker, unanswered */
 	unsigned int n_commands;
-	bool held; /* not to be freed, though nothing may be left of it */
+	bool held;         /* not to be freed, though nothing may be left of it */
+	bool unnamed_goes; /* of the one that is gone is also what has no UUID yet */
 	struct poll_use use;
 	uint64_t polls; /* all that were made until the governor looked last */
 	uint64_t poll_ns;
@@ -83,12 +88,16 @@ struct broker {
 	LIST_HEAD(, map) maps;
 	uint64_t last_map; /* the last id of one */
 	LIST_HEAD(, domain) domains;
+	char dead[MAX_DEAD]
+		 [UUID_BYTES]; /* the domains that went last; the next one goes to n_dead % MAX_DEAD */
+	unsigned int n_dead;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;
 	struct buckets connecting; /* by uid: new connections */
 	struct buckets pausing;    /* by domain: requests that may pause the guest */
 	uint64_t last_id;          /* of connections and subscriptions */
 	uint64_t n_requests;       /* that it was asked */
+	uint64_t n_known;          /* times that it was told the UUID of a domid's domain */
 	struct audit audit;
 	int exit_status;
 };

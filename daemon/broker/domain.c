@@ -59,9 +59,31 @@ struct domain *domain_get(struct broker *broker, uint32_t domid, const char *uui
 	return domain;
 }
 
-bool domain_is_lost(const char *meant, const char *uuid, bool other)
+const char *domain_find_other(const struct domain *domain, const char *uuid)
 {
-	return *meant ? (strcmp(meant, uuid) == 0) != other : !other;
+	const struct broker *broker = domain->broker;
+	const struct region *region;
+	const struct pin *pin;
+	const struct move *move;
+
+	LIST_FOREACH(region, &broker->regions.regions, link) {
+		if (region->domain == domain && strcmp(region->record.uuid, uuid) != 0)
+			return region->record.uuid;
+	}
+	LIST_FOREACH(pin, &broker->pins.list, link) {
+		if (pin->domain == domain && strcmp(pin->record.uuid, uuid) != 0)
+			return pin->record.uuid;
+	}
+	LIST_FOREACH(move, &broker->moves.list, link) {
+		if (move->domain == domain && strcmp(move->record.uuid, uuid) != 0)
+			return move->record.uuid;
+	}
+	return maps_find_other(domain, uuid);
+}
+
+bool domain_is_lost(const struct domain *domain, const char *meant, const char *uuid, bool other)
+{
+	return *meant ? (strcmp(meant, uuid) == 0) != other : !other && domain->unnamed_goes;
 }
 
 static void drop_commands(struct domain *domain)
@@ -239,6 +261,47 @@ static void on_close(void *owner, int error)
 	maps_worker_lost(domain);
 }
 
+/* Notes that it is; was that known? It is told for each time that a worker of it was asked for. */
+static bool note_dead(struct broker *broker, const char *uuid)
+{
+	for (unsigned int i = 0; i < broker->n_dead && i < MAX_DEAD; i++) {
+		if (strcmp(broker->dead[i], uuid) == 0)
+			return true;
+	}
+	snprintf(broker->dead[broker->n_dead++ % MAX_DEAD], UUID_BYTES, "%s", uuid);
+	return false;
+}
+
+struct domain *domain_begin_leave(struct broker *broker, uint32_t domid, const char *uuid)
+{
+	struct domain *domain = domain_find(broker, domid);
+	bool was_known = note_dead(broker, uuid);
+
+	if (!domain)
+		return NULL;
+	domain->held = true;
+	/* Where any would do, it is the one for which a worker was begun. */
+	domain->unnamed_goes =
+		*domain->uuid ? domain->met > 0 && strcmp(domain->uuid, uuid) == 0 : !was_known;
+	return domain;
+}
+
+void domain_end_leave(struct domain *domain, const char *uuid)
+{
+	bool was_it = !*domain->uuid || strcmp(domain->uuid, uuid) == 0;
+
+	domain->held = false;
+	if (was_it && is_used(domain)) {
+		const char *other = domain_find_other(domain, "");
+		if (domain->worker)
+			on_close(domain, 0);
+		strcpy(domain->uuid, other ? other : "");
+		domain->met = 0;
+		domain_want_worker(domain);
+	}
+	domain_release(domain);
+}
+
 void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 {
 	static const struct channel_ops ops = {on_packet, on_close};
@@ -247,6 +310,7 @@ void domain_meet_worker(struct domain *domain, const char *uuid, int fd)
 		on_close(domain, 0);
 	if (strlen(uuid) < sizeof(domain->uuid))
 		strcpy(domain->uuid, uuid);
+	domain->met = ++domain->broker->n_known;
 	domain->worker = channel_new(domain->broker->base, fd, CHANNEL_ROLE, &ops, domain);
 	if (!domain->worker) {
 		log_error("the worker of domain %u cannot be talked to: %s", domain->domid, strerror(errno));

@@ -13,10 +13,24 @@ struct domain *domain_find(struct broker *broker, uint32_t domid);
 void domain_want_worker(const struct domain *domain);
 
 /*
- * The domain with this UUID is gone, or, `other`, has the domid of those that had another one: is what was
- * meant for `meant` lost? What has no UUID yet was meant for the domain that there was.
+ * Something in this domain that is not of the domain with this UUID: the UUID that it has, empty if it is not
+ * known yet for what domain it will be. NULL: there is none.
  */
-bool domain_is_lost(const char *meant, const char *uuid, bool other);
+const char *domain_find_other(const struct domain *domain, const char *uuid);
+
+/*
+ * The domain with this UUID is gone, or, `other`, has the domid of those that had another one: is what was
+ * meant for `meant` lost? What has no UUID yet was meant for the domain that there was, unless that is not known
+ * to have been this one.
+ */
+bool domain_is_lost(const struct domain *domain, const char *meant, const char *uuid, bool other);
+
+/*
+ * The domain with this UUID is gone. Begin: what is lost is to be ended now; NULL if there is nothing with that
+ * domid. End: if there is more, it is of another domain, which needs a worker.
+ */
+struct domain *domain_begin_leave(struct broker *broker, uint32_t domid, const char *uuid);
+void domain_end_leave(struct domain *domain, const char *uuid);
 
 /* Frees it if no region is left, nor anything else of it, and lets its worker end. */
 void domain_release(struct domain *domain);

@@ -49,6 +49,16 @@ bool maps_any(const struct broker *broker, uint32_t domid)
 	return false;
 }
 
+const char *maps_find_other(const struct domain *domain, const char *uuid)
+{
+	const struct map *map;
+	LIST_FOREACH(map, &domain->broker->maps, link) {
+		if (map->domain == domain && strcmp(map->uuid, uuid) != 0)
+			return map->uuid;
+	}
+	return NULL;
+}
+
 static void end(struct broker *broker, struct map *map, const struct failure *failure)
 {
 	asker_fail(broker, &map->asker, failure);
@@ -272,7 +282,7 @@ void maps_domain_gone(
 {
 	struct map *map, *next;
 	LIST_FOREACH_SAFE(map, &broker->maps, link, next) {
-		if (map->domain->domid == domid && domain_is_lost(map->uuid, uuid, other))
+		if (map->domain->domid == domid && domain_is_lost(map->domain, map->uuid, uuid, other))
 			end(broker, map, failure);
 	}
 }

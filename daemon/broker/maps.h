@@ -13,6 +13,8 @@ void maps_of_region(struct region *region, const struct asker *asker, uint64_t f
 void maps_of_move(struct broker *broker, struct connection *connection, const struct asker *asker,
 	const Xenvram__V1__MapRam *request);
 bool maps_any(const struct broker *broker, uint32_t domid);
+/* As domain_find_other(), of requests that wait. */
+const char *maps_find_other(const struct domain *domain, const char *uuid);
 void maps_free_all(struct broker *broker);
 
 /* The domain's worker is there. */

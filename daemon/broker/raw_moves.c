@@ -350,7 +350,8 @@ void raw_moves_domain_gone(
 	struct move *move, *next;
 
 	LIST_FOREACH_SAFE(move, &broker->moves.list, link, next) {
-		if (move->record.domid == domid && domain_is_lost(move->record.uuid, uuid, other))
+		if (move->record.domid == domid &&
+			domain_is_lost(move->domain, move->record.uuid, uuid, other))
 			end(broker, move, failure);
 	}
 }

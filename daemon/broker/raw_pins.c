@@ -412,7 +412,7 @@ void raw_pins_domain_gone(
 	struct pin *pin, *next;
 
 	LIST_FOREACH_SAFE(pin, &broker->pins.list, link, next) {
-		if (pin->record.domid == domid && domain_is_lost(pin->record.uuid, uuid, other))
+		if (pin->record.domid == domid && domain_is_lost(pin->domain, pin->record.uuid, uuid, other))
 			end(broker, pin, failure);
 	}
 }

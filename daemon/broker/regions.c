@@ -344,16 +344,17 @@ void regions_open_failed(struct broker *broker, uint32_t domid, const Xenvram__I
 
 void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid)
 {
+	struct domain *domain = domain_begin_leave(broker, domid, uuid);
 	struct region *region, *next;
 	struct failure failure;
 	unsigned int n_placed = 0;
 
 	failure_set(&failure, XENVRAM__V1__STATUS__NO_DOMAIN, ESRCH, "domain %u (%s) is gone", domid, uuid);
 	connections_domain_gone(broker, domid, uuid);
+	if (!domain)
+		return;
 	LIST_FOREACH_SAFE(region, &broker->regions.regions, link, next) {
-		/* One without UUID is being created, and was meant for the domain that there was. */
-		if (region->record.domid != domid ||
-			(*region->record.uuid && strcmp(region->record.uuid, uuid) != 0))
+		if (region->domain != domain || !domain_is_lost(domain, region->record.uuid, uuid, false))
 			continue;
 		n_placed += region->journaled;
 		fail_and_remove(broker, region, &failure);
@@ -364,6 +365,7 @@ void regions_domain_gone(struct broker *broker, uint32_t domid, const char *uuid
 	raw_pins_domain_gone(broker, domid, uuid, false, &failure);
 	raw_moves_domain_gone(broker, domid, uuid, false, &failure);
 	maps_domain_gone(broker, domid, uuid, false, &failure);
+	domain_end_leave(domain, uuid);
 }
 
 void regions_inherit(struct broker *broker, const struct region_record *record, unsigned int slot)

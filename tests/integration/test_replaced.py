@@ -13,6 +13,7 @@ from waiting import SLOWNESS, wait_for
 
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 16
 LONG_US = int(1000000 * SLOWNESS)
+SLOT_BYTES = 256  # of the journal
 NEW = pb.CreateRegion(domid=1, vram_gfn=VRAM + 0x1000, backing_gfn=BACKING + 0x100, nr_pages=NR_PAGES)
 
 
@@ -25,6 +26,11 @@ class ReplacedTest(SimTest):
     def replace(self):
         self.domain.destroy(unheard=True)
         self.domain = self.add_domain(1)
+
+    def bound(self):
+        client = self.client()
+        client.bind(1)
+        return client
 
     @contextlib.contextmanager
     def stopped(self, pid):
@@ -91,6 +97,39 @@ class WhileItsWorkerStarts(ReplacedTest):
             self.host.fault("map", 1, "every", "fail", "EFAULT")
         self.assertEqual(self.status(self.asker, serial), "NO_DOMAIN")
         self.daemon.await_no_worker(1)
+
+
+class Journal(ReplacedTest):
+    """It has a region of a dead domain, which could not be erased, before one of that which has the domid now."""
+
+    def setUp(self):
+        super().setUp()
+        path = os.path.join(self.daemon.directory, "journal")
+        self.asker.create(1, VRAM, BACKING, NR_PAGES)
+        with open(path, "rb") as file:
+            of_the_dead = file.read(SLOT_BYTES)
+        self.domain.destroy()
+        wait_for(lambda: not self.asker.regions(), "the region of the dead one goes")
+        self.daemon.await_no_worker(1)
+        self.domain = self.add_domain(1)
+        self.before = self.domain.contents()
+        first = self.asker.create(1, VRAM, BACKING, NR_PAGES).cookie
+        self.cookie = self.asker.call("create_region", NEW).create_region.cookie
+        self.asker.destroy(first)
+        self.assertEqual(self.daemon.stop(), 0)
+        with open(path, "r+b") as file:
+            file.write(of_the_dead)
+
+    def test_the_living_is_served(self):
+        self.daemon.start()
+        asker, bound = self.client(), self.bound()
+        mapping = bound.start("map_region", pb.MapRegion(cookie=self.cookie))
+        asker.snapshot(self.cookie, sync=True)
+        self.assertEqual(self.status(bound, mapping), "OK")
+        bound.destroy(self.cookie)
+        self.assertEqual(asker.regions(), [])
+        self.assert_contents(self.before, self.domain)
+        bound.create(1, VRAM, BACKING, NR_PAGES)
 
 
 if __name__ == "__main__":
