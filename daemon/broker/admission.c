@@ -254,6 +254,7 @@ void admission_identified(struct broker *broker, const Xenvram__Internal__Identi
 	}
 	binding.state = BINDING_BOUND;
 	binding.asker = (struct asker){0};
+	binding.known = ++broker->n_known;
 	strcpy(binding.uuid, message->uuid);
 	succeed(broker, connection, &asker, &binding);
 }

@@ -61,19 +61,22 @@ static bool names_domain(const Request *request, uint32_t *ret_domid)
 	return true;
 }
 
+/* A worker of another domain was there after the binding: until then the binding's had the domid, if at all. */
+static bool was_replaced(const struct domain *domain, const struct binding *binding)
+{
+	return domain && domain->met > binding->known && strcmp(domain->uuid, binding->uuid) != 0;
+}
+
 static int check_domain(struct broker *broker, const struct connection *connection, const Request *request,
 	struct failure *failure)
 {
 	const struct binding *binding = connection_binding(connection);
-	const struct domain *domain;
 	char who[IDENTITY_TEXT_BYTES];
 	uint32_t domid;
 
 	if (binding->state == BINDING_NONE || !names_domain(request, &domid))
 		return 0;
-	domain = domain_find(broker, domid);
-	bool is_other = domain && *domain->uuid && strcmp(domain->uuid, binding->uuid) != 0;
-	if (domid == binding->domid && !binding->gone && !is_other)
+	if (domid == binding->domid && !binding->gone && !was_replaced(domain_find(broker, domid), binding))
 		return 0;
 	identity_describe(&broker->settings, connection_uid(connection), binding, who, sizeof(who));
 	if (domid != binding->domid)
@@ -108,6 +111,32 @@ int gate_check_pause(struct broker *broker, const struct connection *connection,
 		buckets_get(&broker->pausing, domain_key(binding), now_ns), now_ns, failure);
 }
 
+/* Before a worker was there what there is may be of a domain that is dead, or of whichever there is. */
+static bool is_known(const struct domain *domain, const char *uuid)
+{
+	if (domain->met > 0)
+		return strcmp(domain->uuid, uuid) == 0;
+	return (!*domain->uuid || strcmp(domain->uuid, uuid) == 0) && !domain_find_other(domain, uuid);
+}
+
+int gate_check_known(
+	struct broker *broker, const struct connection *connection, uint32_t domid, struct failure *failure)
+{
+	const struct binding *binding = connection_binding(connection);
+	const struct domain *domain = domain_find(broker, domid);
+
+	if (binding->state == BINDING_NONE || !domain || is_known(domain, binding->uuid))
+		return 0;
+	/* With a worker it would be; an earlier attempt may have failed, and each one costs something. */
+	if (gate_check_pause(broker, connection, failure) < 0)
+		return -1;
+	domain_want_worker(domain);
+	return failure_set(failure, XENVRAM__V1__STATUS__RETRY, EAGAIN,
+		"whether domain %" PRIu32 " is still the one that this connection is bound to (%s) is being "
+		"found out; ask again",
+		domid, binding->uuid);
+}
+
 static int check_creation(
 	const struct broker *broker, const Xenvram__V1__CreateRegion *create, struct failure *failure)
 {
@@ -129,9 +158,14 @@ static int check_creation(
 int gate_check(struct broker *broker, const struct connection *connection, const Request *request,
 	const struct frame *frame, bool pauses, struct failure *failure)
 {
+	uint32_t domid;
+
 	if (check_sender(broker, connection, frame, failure) < 0 ||
 		check_form(connection, request, frame, failure) < 0 ||
 		check_domain(broker, connection, request, failure) < 0)
+		return -1;
+	if (pauses && names_domain(request, &domid) &&
+		gate_check_known(broker, connection, domid, failure) < 0)
 		return -1;
 	if (request->operation_case == XENVRAM__V1__REQUEST__OPERATION_CREATE_REGION &&
 		check_creation(broker, request->create_region, failure) < 0)

@@ -17,4 +17,11 @@ int gate_check(struct broker *broker, const struct connection *connection,
 /* May a domain's device models pause its guest once more now? Administrators may. 0, or -1 with LIMIT. */
 int gate_check_pause(struct broker *broker, const struct connection *connection, struct failure *failure);
 
+/*
+ * Is all that there is with this domid known to be of the very domain that the connection is bound to? Else it
+ * could be refused for what is another one's, and told of it. 0, or -1 with RETRY, or LIMIT.
+ */
+int gate_check_known(
+	struct broker *broker, const struct connection *connection, uint32_t domid, struct failure *failure);
+
 #endif

@@ -40,6 +40,7 @@ struct binding {
 	uint32_t domid;
 	char uuid[UUID_BYTES]; /* empty until it is bound */
 	bool gone;             /* the domain, as far as is known */
+	uint64_t known;        /* since when, in broker::n_known; 0: an earlier broker */
 	struct asker asker; /* while pending: of the request Bind; nobody when the peer's uid asks for it */
 };
 

@@ -99,8 +99,8 @@ static void add_log(Xenvram__V1__DomainInfo *info, const struct region_log_heade
 	info->dirty_forced += __atomic_load_n(&header->dirty_forced, __ATOMIC_RELAXED);
 }
 
-static void describe_domain(
-	const struct broker *broker, const struct domain *domain, Xenvram__V1__DomainInfo *info)
+static void describe_domain(const struct broker *broker, const struct binding *binding,
+	const struct domain *domain, Xenvram__V1__DomainInfo *info)
 {
 	const struct region *region;
 
@@ -110,7 +110,7 @@ static void describe_domain(
 	info->worker_running = domain->worker != NULL;
 	governor_count(domain, &info->polls, &info->poll_ns);
 	LIST_FOREACH(region, &broker->regions.regions, link) {
-		if (region->domain != domain)
+		if (region->domain != domain || !binding_covers(binding, domain->domid, region->record.uuid))
 			continue;
 		info->regions += !region->record.tracked_only;
 		info->subscriptions += region->n_subscriptions;
@@ -155,7 +155,7 @@ void listing_domains(
 			break;
 		}
 		pointers[list.n_domains] = &infos[list.n_domains];
-		describe_domain(broker, domain, &infos[list.n_domains++]);
+		describe_domain(broker, binding, domain, &infos[list.n_domains++]);
 	}
 	reply.result_case = XENVRAM__V1__REPLY__RESULT_LIST_DOMAINS;
 	reply.list_domains = &list;

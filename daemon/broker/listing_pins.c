@@ -30,24 +30,25 @@ static size_t describe_region(const struct region_record *record, Xenvram__V1__P
 	return n;
 }
 
-static size_t describe_regions(
-	const struct broker *broker, uint32_t domid, Xenvram__V1__PinInfo *infos, size_t n)
+static size_t describe_regions(const struct broker *broker, const struct binding *binding, uint32_t domid,
+	Xenvram__V1__PinInfo *infos, size_t n)
 {
 	const struct region *region;
 	LIST_FOREACH(region, &broker->regions.regions, link) {
-		if (region->record.domid == domid)
+		if (region->record.domid == domid && binding_covers(binding, domid, region->record.uuid))
 			n = describe_region(&region->record, infos, n);
 	}
 	return n;
 }
 
-static size_t describe_pins(
-	const struct broker *broker, uint32_t domid, Xenvram__V1__PinInfo *infos, size_t n)
+static size_t describe_pins(const struct broker *broker, const struct binding *binding, uint32_t domid,
+	Xenvram__V1__PinInfo *infos, size_t n)
 {
 	const struct pin *pin;
 	LIST_FOREACH(pin, &broker->pins.list, link) {
 		const struct pin_record *record = &pin->record;
-		if (record->domid != domid || n == MAX_LISTED_PINS)
+		if (record->domid != domid || !binding_covers(binding, domid, record->uuid) ||
+			n == MAX_LISTED_PINS)
 			continue;
 		xenvram__v1__pin_info__init(&infos[n]);
 		infos[n].first_gfn = record->gfns.first;
@@ -64,8 +65,10 @@ void listing_pins(struct broker *broker, const struct asker *asker, uint32_t dom
 	Xenvram__V1__PinInfo infos[MAX_LISTED_PINS], *pointers[MAX_LISTED_PINS];
 	Xenvram__V1__ListPinsReply list = XENVRAM__V1__LIST_PINS_REPLY__INIT;
 	Xenvram__V1__Reply reply = XENVRAM__V1__REPLY__INIT;
+	const struct binding *binding = connection_binding(connection_find(broker, asker->connection));
 
-	list.n_pins = describe_regions(broker, domid, infos, describe_pins(broker, domid, infos, 0));
+	list.n_pins = describe_pins(broker, binding, domid, infos, 0);
+	list.n_pins = describe_regions(broker, binding, domid, infos, list.n_pins);
 	qsort(infos, list.n_pins, sizeof(infos[0]), compare_pins);
 	for (size_t i = 0; i < list.n_pins; i++)
 		pointers[i] = &infos[i];

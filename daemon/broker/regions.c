@@ -9,6 +9,7 @@
 #include "daemon/broker/audit.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/domain.h"
+#include "daemon/broker/gate.h"
 #include "daemon/broker/governor.h"
 #include "daemon/broker/maps.h"
 #include "daemon/broker/policy.h"
@@ -214,7 +215,9 @@ void regions_move(struct broker *broker, const struct asker *asker, const Xenvra
 		return;
 	}
 	/* Where a region is stuck on its way it has its claims already. */
-	if (task_admit_move(&region->record, request->vram_gfn, &failure) < 0 ||
+	if (gate_check_known(
+		    broker, connection_find(broker, asker->connection), region->record.domid, &failure) < 0 ||
+		task_admit_move(&region->record, request->vram_gfn, &failure) < 0 ||
 		policy_admit_gfns(&broker->settings, &broker->settings.vram, "vram", region->record.domid,
 			request->vram_gfn, region->record.nr_pages, &failure) < 0 ||
 		(region->record.state == XENVRAM__V1__REGION_STATE__ACTIVE &&

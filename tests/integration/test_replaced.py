@@ -2,12 +2,14 @@
 """Another domain has the domid before the service has heard of the death of the one it knew."""
 
 import contextlib
+import errno
 import os
 import signal
 import unittest
 
 import protocol
-from harness import Daemon, SimTest
+from harness import Daemon, SimTest, kill
+from people import needs_root
 from protocol import pb
 from waiting import SLOWNESS, wait_for
 
@@ -130,6 +132,64 @@ class Journal(ReplacedTest):
         self.assertEqual(asker.regions(), [])
         self.assert_contents(self.before, self.domain)
         bound.create(1, VRAM, BACKING, NR_PAGES)
+
+
+@needs_root
+class Bound(ReplacedTest):
+    def test_the_dead_ones_see_nothing_of_the_living(self):
+        old = self.bound()
+        self.replace()
+        pin = pb.PinCacheattr(domid=1, first_gfn=VRAM, nr_pages=NR_PAGES, cache_attr=pb.UC)
+        serial = self.begin("modified", 1, "pin_cacheattr", pin)
+        self.assertEqual(len(self.asker.pins(1)), 1)
+        self.assertEqual((old.pins(1), old.regions(), old.domains()), ([], [], []))
+        asks = (
+            lambda: old.pin(1, VRAM + 1, NR_PAGES),
+            lambda: old.unpin(1, VRAM, NR_PAGES),
+            lambda: old.create(1, VRAM, BACKING, NR_PAGES),
+            lambda: old.move_ram(1, BACKING, VRAM, NR_PAGES),
+        )
+        for ask in asks:
+            message = self.refused(pb.RETRY, errno.EAGAIN, ask)
+            self.assertNotIn(hex(VRAM), message)
+        self.assertEqual(self.status(self.asker, serial), "OK")
+        for ask in (*asks, lambda: old.pins(1)):
+            self.refused(pb.NO_DOMAIN, errno.ESRCH, ask)
+        self.assertEqual([(p.first_gfn, p.nr_pages) for p in self.bound().pins(1)], [(VRAM, NR_PAGES)])
+
+    def test_the_living_ones_are_not_refused_for_the_dead(self):
+        """What one of these asks for is all that the broker knows of the domid."""
+        old = self.bound()
+        self.replace()
+        new = self.bound()
+        with self.stopped(self.daemon.process.pid):
+            request = pb.MapRam(domid=1, source_gfn=BACKING, destination_gfn=VRAM, nr_pages=1)
+            serial = old.start("map_ram", request)
+            wait_for(lambda: self.asker.domains(), "the broker knows of the domain")
+            self.refused(pb.RETRY, errno.EAGAIN, new.create, 1, VRAM, BACKING, NR_PAGES)
+            # An administrator means the domain that there is.
+            by_number = self.asker.start("create_region", NEW)
+        self.assertEqual(self.status(old, serial), "NO_DOMAIN")
+        self.assertEqual(self.status(self.asker, by_number), "OK")
+        self.assertEqual([region.vram_gfn for region in new.regions()], [NEW.vram_gfn])
+        new.create(1, VRAM, BACKING, NR_PAGES)
+
+    def test_the_living_ones_are_not_refused_for_one_that_was_served(self):
+        """Its worker is dead, and the next one has not begun."""
+        cookie = self.asker.create(1, VRAM, BACKING, NR_PAGES).cookie
+        old, worker = self.bound(), self.daemon.worker_pid(1)
+        calls = self.host.begun("modified")
+        self.host.fault("modified", 1, 1, "delay", LONG_US)
+        kill(worker)
+        self.host.await_begun("modified", calls + 1)
+        with self.stopped(self.daemon.await_worker(1)):
+            self.replace()
+            new = self.bound()
+            self.refused(pb.RETRY, errno.EAGAIN, new.create, 1, VRAM, BACKING, NR_PAGES)
+            serial = old.start("destroy_region", pb.DestroyRegion(cookie=cookie))
+        self.assertEqual(self.status(old, serial), "NO_DOMAIN")
+        new.create(1, VRAM, BACKING, NR_PAGES)
+        self.refused(pb.NO_DOMAIN, errno.ESRCH, old.create, 1, VRAM, BACKING, NR_PAGES)
 
 
 if __name__ == "__main__":
