@@ -231,7 +231,7 @@ void admission_identified(struct broker *broker, const Xenvram__Internal__Identi
 	if (!connection)
 		return;
 	struct binding binding = *connection_binding(connection);
-	if (binding.state != BINDING_PENDING)
+	if (binding.state != BINDING_PENDING || binding.domid != message->domid)
 		return;
 	const struct asker asker = binding.asker;
 	if (message->failure || strlen(message->uuid) >= sizeof(binding.uuid)) {

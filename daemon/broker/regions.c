@@ -138,12 +138,11 @@ struct region *regions_require(struct broker *broker, const struct asker *asker,
 {
 	struct region *region = region_table_find(&broker->regions, cookie);
 	const struct connection *connection = connection_find(broker, asker->connection);
-	if (region && region->record.tracked_only)
+	const struct binding *binding = connection ? connection_binding(connection) : NULL;
+	if (!binding || (region && region->record.tracked_only))
 		region = NULL;
 	/* Another domain's is answered for like one that does not exist. */
-	if (region && connection &&
-		!binding_covers(connection_binding(connection), region->record.domid, region->record.uuid)) {
-		const struct binding *binding = connection_binding(connection);
+	if (region && !binding_covers(binding, region->record.domid, region->record.uuid)) {
 		audit_set_rule(broker, "it is of %sdomain %u",
 			binding->domid == region->record.domid ? "another " : "", region->record.domid);
 		region = NULL;
