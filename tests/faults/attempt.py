@@ -6,6 +6,7 @@ import zlib
 
 import protocol
 import xenvram_pb2 as pb
+from checker import check_refusal, what_is
 from stage import ROLES, Violation
 
 HEADSTART_S = 0.03
@@ -26,6 +27,7 @@ class Attempt:
         self.name, self.message = operation.request(self.cookie)
         self.client = stage.client
         self.serial = None
+        self.before = what_is(stage)
 
     def start(self):
         self.serial = self.client.start(self.name, self.message)
@@ -64,9 +66,11 @@ class Attempt:
     def check_unwritten(self, reply):
         """Is what is so as the answer says? Of what was not done the journal may not know."""
         is_written = reply.status == pb.OK and self.operation.is_written_when_done
+        check_refusal(self.stage, self.before, reply)
         self.operation.check(self.stage, self.cookie, reply, is_written)
 
     def judge(self, reply):
+        check_refusal(self.stage, self.before, reply)
         self.operation.judge(self.stage, self.cookie, reply, self.again)
 
 

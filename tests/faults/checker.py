@@ -251,6 +251,39 @@ def check_answer(name, message, cookie, reply, regions):
         raise Violation(said)
 
 
+def what_is(stage):
+    """All that a request which fails leaves as it was: regions by their cookies, and the host's pins."""
+    regions = {
+        region.cookie: (
+            pb.RegionState.Name(region.state),
+            region.vram_gfn,
+            region.old_vram_gfn,
+            [(run.first, run.nr_pages) for run in region.extents],
+            region.pinned,
+        )
+        for region in stage.settled_regions()
+    }
+    return regions, stage.view.pins(DOMID)
+
+
+def stuck_in(regions):
+    return {cookie for cookie, (state, *_) in regions.items() if state == "REGION_STUCK"}
+
+
+def check_refusal(stage, before, reply):
+    """A failure has left everything as it was; unless it says STUCK, which what has become stuck must say."""
+    if reply is None or reply.status == pb.STUCK:
+        return
+    now = what_is(stage)
+    said = f"the answer is {pb.Status.Name(reply.status)} ({reply.message})"
+    if stuck_in(now[0]) - stuck_in(before[0]):
+        raise Violation(f"{said}, and stuck is what was not: {now}")
+    # An attempt that failed has put together what was stuck.
+    is_healed = stuck_in(before[0]) - stuck_in(now[0])
+    if reply.status != pb.OK and now != before and not is_healed:
+        raise Violation(f"{said}, and what was {before} is {now}")
+
+
 def check(stage, name, message, cookie, reply, is_written=True):
     regions = stage.settled_regions()
     check_answer(name, message, cookie, reply, regions)
