@@ -24,6 +24,7 @@ class Attempt:
         self.stage = stage
         self.operation = operation
         self.cookie = operation.prepare(stage)
+        stage.view.armed.clear()
         self.name, self.message = operation.request(self.cookie)
         self.client = stage.client
         self.serial = None

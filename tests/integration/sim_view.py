@@ -48,6 +48,7 @@ class View:
         if not self._host:
             raise RuntimeError(f"{host_path} cannot be opened")
         self._max_pages = 0
+        self.armed = set()  # kinds of calls of which one was to fail, for whoever empties it
 
     def _call(self, name, *arguments):
         result = getattr(self._library, name)(self._host, *arguments)
@@ -99,6 +100,7 @@ class View:
 
     def fault(self, kind, domid, nth, error, pages=0, lasting=False, of_page=False):
         """Call number nth of the kind fails, having done so many pages; or of_page, that page of a map call. Its number."""
+        self.armed.add(kind)
         return self._call("view_fault", CALL_KINDS.index(kind), domid, nth, lasting, error, pages, of_page)
 
     def has_struck(self, fault):
