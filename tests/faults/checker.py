@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Is every page where the service says that it is? Pages are known by their frames, which move with them."""
 
+import itertools
 import os
 
 import journal
@@ -148,6 +149,34 @@ def check_pins(stage, regions):
             raise Violation(f"pinned is said to be {region.pinned} of a region of which the pins {expected} are listed")
     if found != expected:
         raise Violation(f"pinned is {found}, listed are {expected}")
+
+
+def page_in_place(stage, region, run):
+    """(page, gfn) of the run's first one that is followed where it is; None if all of them are home."""
+    found = stage.view.pages(DOMID)
+    for page, place in itertools.product(range(run.first, run.first + run.nr_pages), places_of(region)):
+        if found.get(place + page) == stage.home[home_of(region) + page]:
+            return page, place + page
+    return None
+
+
+def read_dirty(stage, region, since=0):
+    """(pages, generation), by a poll of the hypervisor; its worker may be on its way."""
+    snapshot = lambda: stage.client.snapshot(region.cookie, since, sync=True)
+    return attempt("a snapshot", protocol.until_answered, snapshot)
+
+
+def check_followed(stage, regions):
+    """What the guest writes to now is dirty, and no page that is no more."""
+    stage.view.clear_faults()
+    for region in regions:
+        _, since = read_dirty(stage, region)
+        written = [page for page in (page_in_place(stage, region, run) for run in region.extents) if page]
+        for _, gfn in written:
+            stage.view.write(DOMID, gfn)
+        dirty, _ = read_dirty(stage, region, since)
+        if not {page for page, _ in written} <= set(dirty) <= set(live(region)):
+            raise Violation(f"the guest wrote to pages {written} of region {region}, and dirty are {dirty}")
 
 
 def region_record(stage, region, listed_pins, found):

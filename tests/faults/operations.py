@@ -5,7 +5,7 @@ import errno
 
 import protocol
 import xenvram_pb2 as pb
-from checker import check, check_recovery
+from checker import check, check_followed, check_recovery
 from places import ANCHOR_BACKING, ANCHOR_VRAM, BACKING, LOOSE, NEW_VRAM, NR_PAGES, PART, STRICT, VRAM
 from stage import DOMID, Violation
 
@@ -32,8 +32,10 @@ class Operation:
         return self._request(cookie)
 
     def check(self, stage, cookie, reply, is_written=True):
-        """Is all as the answer says? The regions that are left."""
-        return check(stage, *self.request(cookie), cookie, reply, is_written)
+        """Is all as the answer says, and followed? The regions that are left."""
+        left = check(stage, *self.request(cookie), cookie, reply, is_written)
+        check_followed(stage, stage.settled_regions())
+        return left
 
     def judge(self, stage, cookie, reply, again):
         """And can it be undone; or finished, by asking again?"""
