@@ -45,12 +45,26 @@ def read_map(stage, region):
     return runs
 
 
+def check_contested(stage, region, page, gfn, found):
+    """It is at one of its places, a stranger is at another, and said is the first of these that is no hole."""
+    places = [region.vram_gfn, *([region.old_vram_gfn] if region.between else []), home_of(region)]
+    taken = [place + page for place in places if place + page in found or place + page in stage.strangers]
+    frames = [found.get(taken_gfn) for taken_gfn in taken]
+    if len(taken) < 2 or taken[0] != gfn or stage.home[home_of(region) + page] not in frames:
+        raise Violation(f"page {page}, at {gfn:#x}, is said to be contested, and found is something at {taken}")
+
+
 def check_map(stage, region, found):
     """Is each page where MapRegion says?"""
     bases = {pb.AT_VRAM: region.vram_gfn, pb.AT_BACKING: region.backing_gfn, pb.AT_OLD_VRAM: region.old_vram_gfn}
     seen = []
     stage.view.clear_faults()
     for first, nr_pages, place, gfn in read_map(stage, region):
+        if place == pb.CONTESTED:
+            for i in range(nr_pages):
+                check_contested(stage, region, first + i, gfn + i, found)
+            seen += range(first, first + nr_pages)
+            continue
         if place not in bases or bases[place] + first != gfn:
             raise Violation(f"the map has pages from {first} on at {pb.PagePlace.Name(place)}, {gfn:#x}")
         for i in range(nr_pages):
@@ -80,6 +94,8 @@ def pages_found(stage):
     if lost or len(found) != len(stage.home):
         at = [gfn for gfn, frame in stage.home.items() if frame in lost]
         raise Violation(f"{len(found)} pages, of {len(stage.home)}; lost are those that were at {some(at)}")
+    if not stage.strangers.items() <= stage.view.pages(DOMID).items():
+        raise Violation(f"something was moved onto a page of somebody else, {some(stage.strangers)}")
     return found
 
 
@@ -349,7 +365,7 @@ def can_be_asked_again(name, message, left):
 
 def check_recovery(stage, name, message, left, again):
     """What is left can be finished, or else undone, what was undone can be done again; then all is as it was born."""
-    stage.view.clear_faults()
+    stage.clear_way()
     if again and can_be_asked_again(name, message, left):
         reply = attempt("asking again", stage.client.call, name, message)
         left = check(stage, name, message, message.cookie, reply)

@@ -3,8 +3,9 @@
 """
 Lets everything go wrong that can, at every point at which it can: every hypercall of an operation fails in every way,
 every role is killed, and the domain dies, before and after every step; while one death is made good, there is another;
-the journal cannot be written; and what a killed worker leaves to the next is refused. After each, the pages of the
-simulated host are compared with what the service says of them, and the operation is undone or done again.
+the journal cannot be written; what a killed worker leaves to the next is refused; and pages of somebody else appear in
+the way. After each, the pages of the simulated host are compared with what the service says of them, and the operation
+is undone or done again.
 
 faults.py BUILD [--sample N] [PATTERN]: every point, or every Nth, or those whose names match the shell pattern.
 """

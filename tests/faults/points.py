@@ -8,11 +8,12 @@ from killing import death_points, kill_points, recovery_points
 from operations import REGION_OPERATIONS
 from raw_operations import RAW_OPERATIONS
 from sequels import resent_points, unwritten_points
+from strangers import stranger_points
 
 OPERATIONS = REGION_OPERATIONS + RAW_OPERATIONS
-CATEGORIES = ("fail", "kill", "death", "recovery", "unwritten", "resent")
-# What processes make good of each other's deaths, and of their own, is the same on every host.
-OF_ONE_HOST = ("recovery", "unwritten", "resent")
+CATEGORIES = ("fail", "kill", "death", "recovery", "unwritten", "resent", "stranger")
+# What processes make good of each other's deaths, and of their own, is the same on every host; so is what they probe.
+OF_ONE_HOST = ("recovery", "unwritten", "resent", "stranger")
 
 
 def points_of(category, stage, operation, sample):
@@ -25,5 +26,6 @@ def points_of(category, stage, operation, sample):
         "death": death_points,
         "unwritten": unwritten_points,
         "resent": resent_points,
+        "stranger": stranger_points,
     }
     return itertools.islice(functions[category](stage, operation), 0, None, sample)

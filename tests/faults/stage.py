@@ -100,6 +100,7 @@ class Stage:
         self.n_supervisors = self.client_of = 0
         self.clients = []  # the last one is connected to the last supervisor
         self.n_daemons = 0
+        self.strangers = {}  # {gfn: frame} of pages that are nobody's business
         self.add_domain()
 
     def close(self):
@@ -124,6 +125,17 @@ class Stage:
         wait_until(added, "the domid can be used again")
         self.home = self.view.pages(DOMID)
 
+    def add_stranger(self, gfn):
+        self.view.populate(DOMID, gfn)
+        self.strangers[gfn] = self.view.pages(DOMID)[gfn]
+
+    def clear_way(self):
+        """Of failures and of strangers."""
+        self.view.clear_faults()
+        for gfn in self.strangers:
+            self.view.depopulate(DOMID, gfn)
+        self.strangers.clear()
+
     def begin_death(self):
         self.view.begin_death(DOMID)
 
@@ -135,7 +147,7 @@ class Stage:
     def new_daemon(self):
         """A fresh one, on a domain as it was born: journal and counts of restarts begin anew."""
         self.end_daemon()
-        self.view.clear_faults()
+        self.clear_way()
         if self.view.pages(DOMID) != self.home or self.view.pins(DOMID):
             self.kill_domain()
             self.add_domain()
