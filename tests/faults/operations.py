@@ -44,6 +44,15 @@ class Operation:
         check_recovery(stage, name, message, left, again and (reply is None or reply.status != pb.OK))
 
 
+class Refusal(Operation):
+    """Of what must not be begun."""
+
+    def judge(self, stage, cookie, reply, _again):
+        if reply is not None and reply.status != pb.CONFLICT:
+            raise Violation(f"not refused: the answer is {pb.Status.Name(reply.status)} ({reply.message})")
+        super().judge(stage, cookie, reply, again=False)
+
+
 def _create(**more):
     fields = {"vram_gfn": VRAM, "backing_gfn": BACKING, "nr_pages": NR_PAGES, **more}
     return lambda cookie: ("create_region", pb.CreateRegion(domid=DOMID, **fields))
@@ -109,6 +118,13 @@ def _stuck_move(stage):
     return cookie
 
 
+def _stuck_twice(stage):
+    """A part of it at each of three places."""
+    cookie = _stuck_move(stage)
+    _must_stick(stage.client.destroy, stage, cookie)
+    return cookie
+
+
 def _adopted_stuck_move(stage):
     cookie = _adopted(stage)
     _must_stick(stage.client.move, stage, cookie, NEW_VRAM)
@@ -136,6 +152,8 @@ REGION_OPERATIONS = [
     Operation("move-loose-pieces", _move, _in_loose_pieces),
     Operation("move-stuck", _move, _stuck_move),
     Operation("destroy-stuck-move", _destroy, _stuck_move),
+    Operation("destroy-stuck-twice", _destroy, _stuck_twice),
+    Refusal("move-stuck-twice", _move, _stuck_twice),
     Operation("destroy-adopted-stuck-move", _destroy, _adopted_stuck_move),
     Operation("part", _part, _created),
     Operation("part-pieces", _part, _in_pieces, anchored=False),

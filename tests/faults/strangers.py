@@ -19,6 +19,7 @@ PLACES = {
     "move": BOTH_VRAMS,
     "move-stuck": BOTH_VRAMS,
     "destroy-stuck-move": ALL_THREE,
+    "destroy-stuck-twice": ALL_THREE,
     "destroy-adopted-stuck-move": (BACKING, NEW_VRAM),
     "part": HOME_AND_VRAM,
     "part-stuck": HOME_AND_VRAM,
