@@ -15,6 +15,12 @@ QUIET_AT_START_S = 0.05
 LATEST_STEP_S = 1  # by then a step is made that is still to come, also where the machine is busy with something else
 
 
+class Point:
+    """Where something fails or dies."""
+
+    comes_by_clock = False  # then it may come at another time, or not at all
+
+
 class Attempt:
     """One go at the operation."""
 

@@ -4,7 +4,7 @@
 import errno
 import itertools
 
-from attempt import Attempt
+from attempt import Attempt, Point
 from stage import DOMID
 
 ALL_PAGES = 0xFFFFFFFF
@@ -83,11 +83,13 @@ def count_calls(stage, operation, faults=()):
     return counts
 
 
-class FailurePoint:
+class FailurePoint(Point):
     """One or two hypercalls fail."""
 
     def __init__(self, *faults):
         self.faults = faults
+        # Tracking is polled, and begins anew, when it is time.
+        self.comes_by_clock = any(fault.kind == "track" for fault in faults)
 
     def __str__(self):
         return "fail/" + ",".join(map(str, self.faults))

@@ -3,12 +3,12 @@
 
 import itertools
 
-from attempt import QUIET_AT_START_S, QUIET_S, Held, count_steps
+from attempt import QUIET_AT_START_S, QUIET_S, Held, Point, count_steps
 from checker import check_dying, check_gone
 from stage import MOMENTS, ROLES, Violation
 
 
-class KillPoint:
+class KillPoint(Point):
     """At a step of a role somebody is killed, who need not be the one that is at the step."""
 
     def __init__(self, role, moment, nth, victims, late=False):
@@ -48,7 +48,7 @@ def kill_points(stage, operation):
                 yield KillPoint(role, moment, nth, victims, late=True)
 
 
-class DeathPoint:
+class DeathPoint(Point):
     """At a step of a role the domain dies."""
 
     def __init__(self, role, moment, nth):
@@ -106,8 +106,10 @@ def death_points(stage, operation):
             yield DyingPoint(role, "before", nth)
 
 
-class RecoveryPoint:
+class RecoveryPoint(Point):
     """A role is killed, and while others make that good, so is another, or the next of its kind."""
+
+    comes_by_clock = True  # roles are started again after a while, and their steps overlap
 
     def __init__(self, first, second):
         self.first, self.second = first, second  # (role, nth step), before it

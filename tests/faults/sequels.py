@@ -5,14 +5,14 @@ import errno
 import itertools
 
 import xenvram_pb2 as pb
-from attempt import Attempt, Held, count_steps
+from attempt import Attempt, Held, Point, count_steps
 from stage import DOMID, Steps
 
 # What the next worker is refused, once, of what it is asked again.
 REFUSALS = (("pin", errno.EPERM), ("relocate", errno.ENOMEM), ("map", errno.ENOMEM))
 
 
-class UnwrittenPoint:
+class UnwrittenPoint(Point):
     """The broker cannot write to the journal, once; and after its answer it dies."""
 
     def __init__(self, nth):
@@ -56,7 +56,7 @@ def unwritten_points(stage, operation):
         yield UnwrittenPoint(nth)
 
 
-class ResentPoint:
+class ResentPoint(Point):
     """A worker is killed after a step, and when the next one does it again, the hypervisor refuses something, once."""
 
     def __init__(self, nth, kind, error):

@@ -6,7 +6,7 @@ the operation's pages has just left or is to go. None may be moved onto it, neit
 
 import itertools
 
-from attempt import Attempt, Held
+from attempt import Attempt, Held, Point
 from failing import Fault, count_calls
 from places import BACKING, NEW_VRAM, NR_PAGES, PART, VRAM
 
@@ -36,7 +36,7 @@ FAILURES = (
 ENDS = {"first": 0, "last": -1}
 
 
-class StrangerPoint:
+class StrangerPoint(Point):
     """Before a step of the broker, while no worker does anything; and after a hypercall has failed, or none."""
 
     def __init__(self, fault, nth, place, end):
