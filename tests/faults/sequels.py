@@ -12,6 +12,11 @@ from stage import DOMID, Steps
 REFUSALS = (("pin", errno.EPERM), ("relocate", errno.ENOMEM), ("map", errno.ENOMEM))
 
 
+def after_broker(reply):
+    """What is stuck goes on with the next broker, and may come to its end."""
+    return None if reply is None or reply.status == pb.STUCK else reply
+
+
 class UnwrittenPoint(Point):
     """The broker cannot write to the journal, once; and after its answer it dies."""
 
@@ -33,8 +38,7 @@ class UnwrittenPoint(Point):
             return False
         attempt.check_unwritten(reply)
         stage.kill_roles(("broker",))
-        # What is stuck goes on with the next broker, and may come to its end.
-        attempt.judge(None if reply.status == pb.STUCK else reply)
+        attempt.judge(after_broker(reply))
         return True
 
 
@@ -54,6 +58,66 @@ def count_writes(stage, operation):
 def unwritten_points(stage, operation):
     for nth in range(1, count_writes(stage, operation) + 1):
         yield UnwrittenPoint(nth)
+        yield UnwritablePoint(nth)
+        for later in later_steps(stage, operation, nth):
+            yield UnwritableKillPoint(nth, later)
+
+
+class UnwritablePoint(Point):
+    """From a write on the broker can write nothing to the journal until it has answered; then it can, and dies."""
+
+    def __init__(self, nth):
+        self.nth = nth
+
+    def __str__(self):
+        return f"unwritten/write{self.nth}+"
+
+    def run(self, stage, operation):
+        stage.new_daemon()
+        attempt = Attempt(stage, operation, self)
+        stage.steps.fail_writes(self.nth)
+        attempt.start()
+        reply = attempt.reply()
+        reached = stage.steps.unwritten_at() > 0
+        if reached:
+            attempt.check_unwritten(reply)
+        stage.steps.write_again()
+        stage.kill_roles(("broker",))
+        attempt.judge(after_broker(reply))
+        return reached
+
+
+class UnwritableKillPoint(Point):
+    """From a write on the broker can write nothing to the journal, and dies before a later step."""
+
+    def __init__(self, nth, later):
+        self.nth, self.later = nth, later
+
+    def __str__(self):
+        return f"unwritten/write{self.nth}+-kill-before-broker{self.later}"
+
+    def run(self, stage, operation):
+        stage.new_daemon()
+        held = Held(stage, operation, self)
+        stage.steps.fail_writes(self.nth)
+        reached = held.run_to("broker", "before", self.later)
+        stage.steps.write_again()
+        stage.kill_roles(("broker",))
+        stage.steps.release()
+        held.judge(after_broker(held.reply()))
+        return reached
+
+
+def later_steps(stage, operation, nth):
+    """Those of the broker after its nth write to the journal, when this one fails and so does each that follows."""
+    stage.new_daemon()
+    attempt = Attempt(stage, operation)
+    attempt.await_quiet()
+    before = stage.steps.count("broker")
+    stage.steps.fail_writes(nth)
+    attempt.start()
+    attempt.await_quiet()
+    return range(stage.steps.unwritten_at() - before + 1, stage.steps.count("broker") - before + 1)
 
 
 class ResentPoint(Point):

@@ -36,8 +36,9 @@ def wait_until(condition, what):
 class Steps:
     """The test's side of tests/faults/steps.h."""
 
-    _WORDS = 13
+    _WORDS = 15
     _ACTION, _ROLE, _MOMENT, _COUNTDOWN, _HELD, _HELD_PID, _RELEASE, _PIDS, _COUNTS = 0, 1, 2, 3, 4, 5, 6, 7, 10
+    _UNWRITABLE_FROM, _UNWRITTEN_AT = 13, 14
     HOLD, FAIL = 1, 3
 
     def __init__(self, path):
@@ -69,6 +70,17 @@ class Steps:
 
     def disarm(self):
         self._words[self._ACTION] = 0
+
+    def fail_writes(self, nth):
+        """To the journal, from the nth one from now on."""
+        self._words[self._UNWRITABLE_FROM] = nth
+
+    def write_again(self):
+        self._words[self._UNWRITABLE_FROM] = 0
+
+    def unwritten_at(self):
+        """The broker's count of steps at the first of these; 0: none has failed."""
+        return self._words[self._UNWRITTEN_AT]
 
     def held(self):
         return self._words[self._HELD] > self._words[self._RELEASE]
@@ -213,6 +225,7 @@ class Stage:
         clients, self.clients = self.clients, []
         self.n_supervisors = self.client_of = 0
         self.steps.disarm()
+        self.steps.write_again()
         self.steps.release()
         try:
             for region in clients[-1].regions():

@@ -92,6 +92,18 @@ static bool pass(enum step_moment moment, bool can_fail)
 	return strike(action);
 }
 
+/* One role writes, so that nobody counts in between. */
+static bool is_unwritable(void)
+{
+	uint32_t from = steps ? atomic_load(&steps->unwritable_from) : 0;
+
+	if (from > 1)
+		atomic_store(&steps->unwritable_from, from - 1);
+	if (from == 1 && atomic_load(&steps->unwritten_at) == 0)
+		atomic_store(&steps->unwritten_at, atomic_load(&steps->counts[own_role]));
+	return from == 1;
+}
+
 static void *next(const char *name)
 {
 	void *function = dlsym(RTLD_NEXT, name);
@@ -120,7 +132,8 @@ EXPORTED ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
 
 	if (!real)
 		*(void **)&real = next("pwrite");
-	if (pass(STEP_BEFORE, true)) {
+	bool must_fail = pass(STEP_BEFORE, true);
+	if (is_unwritable() || must_fail) {
 		errno = EIO;
 		return -1;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The steps of a role: what it does that others see. Before and after each it can be stopped, for a test to
- * kill whom it likes, or killed on the spot. A write to the journal can be made to fail.
+ * kill whom it likes, or killed on the spot. A write to the journal can be made to fail, or all from one on.
  */
 #ifndef XENVRAM_FAULTS_STEPS_H
 #define XENVRAM_FAULTS_STEPS_H
@@ -41,6 +41,9 @@ struct steps {
 	_Atomic uint32_t release;
 	_Atomic uint32_t pids[N_STEP_ROLES];   /* who began last */
 	_Atomic uint32_t counts[N_STEP_ROLES]; /* of steps */
+	/* Apart from the action: the write to the journal that makes it 1 fails, and so do all that follow. 0: none. */
+	_Atomic uint32_t unwritable_from;
+	_Atomic uint32_t unwritten_at; /* the count of steps at the first of these; 0: none has failed */
 };
 
 #endif
