@@ -108,6 +108,7 @@ class Stage:
         self.view = View(self.build, self.host.path)
         self.steps = Steps(os.path.join(directory, "steps"))
         self.daemon = None
+        self.looks_at_tracking = False
         self.uuid = None
         self.n_supervisors = self.client_of = 0
         self.clients = []  # the last one is connected to the last supervisor
