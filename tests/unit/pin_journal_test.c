@@ -53,6 +53,29 @@ static void test_golden(void **state)
 	assert_memory_equal(written, slot, sizeof(slot));
 }
 
+/* Each state that there is, with a type from before or none, and with who asked. */
+static void test_golden_states(void **state)
+{
+	(void)state;
+	uint8_t slot[JOURNAL_SLOT_BYTES], written[JOURNAL_SLOT_BYTES];
+	struct pin_record expected = some_record(), found;
+
+	int fd = open(XENVRAM_GOLDEN "/pin-journal-1-states", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (unsigned int i = 0; i < 2 * N_PIN_STATES; i++) {
+		expected.state = i / 2;
+		expected.old_cache_attr = i % 2 == 0 ? NO_CACHE_ATTR : XENVRAM__V1__CACHE_ATTR__WT;
+		expected.requester = (struct requester){.uid = 65534 + i, .pid = 4711 + i, .known = true};
+		assert_int_equal(read(fd, slot, sizeof(slot)), sizeof(slot));
+		assert_int_equal(pin_journal_decode(slot, &found), 1);
+		assert_same(&expected, &found);
+		pin_journal_encode(&expected, written);
+		assert_memory_equal(written, slot, sizeof(slot));
+	}
+	assert_int_equal(read(fd, slot, 1), 0);
+	close(fd);
+}
+
 static void test_round_trip(void **state)
 {
 	(void)state;
@@ -150,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_golden_states),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_what_cannot_be_true),
 		cmocka_unit_test(test_random),

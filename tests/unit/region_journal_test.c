@@ -337,6 +337,84 @@ static void test_version_3(void **state)
 	assert_golden(XENVRAM_GOLDEN "/journal-3", expected, golden_slots, 5);
 }
 
+/* What else there can be: with who asked, and with as many extents as there can be. */
+static const struct region_record more_states[] = {
+	{.state = XENVRAM__V1__REGION_STATE__DESTROYING,
+		.ending = true,
+		.pinned = 0x81,
+		.frontier = 700,
+		.unsettled = 90},
+	{.state = XENVRAM__V1__REGION_STATE__DESTROYING, .ending = true, .between = true, .unsettled = 800},
+	{.state = XENVRAM__V1__REGION_STATE__DESTROYING,
+		.ending = true,
+		.going = {161, 30},
+		.unsettled = 800},
+	{.state = XENVRAM__V1__REGION_STATE__REGION_STUCK, .between = true, .pinned = 0xff, .unsettled = 800},
+	{.state = XENVRAM__V1__REGION_STATE__REGION_STUCK,
+		.going = {161, 30},
+		.pinned = 0xaa,
+		.unsettled = 800},
+	{.state = XENVRAM__V1__REGION_STATE__REGION_STUCK, .ending = true, .between = true, .unsettled = 800},
+	{.state = XENVRAM__V1__REGION_STATE__ACTIVE, .adopted = true, .pinned = 0x7f, .frontier = 800},
+	{.state = XENVRAM__V1__REGION_STATE__MOVING,
+		.adopted = true,
+		.between = true,
+		.frontier = 256,
+		.unsettled = 256},
+};
+
+static void fill_state(unsigned int i, struct region_record *ret_record)
+{
+	*ret_record = more_states[i];
+	ret_record->cookie = 0x1111 * (i + 1);
+	ret_record->domid = 5;
+	strcpy(ret_record->uuid, "6f2c0d3e-2c1b-4a9e-8a52-0b4f5a1c9e77");
+	ret_record->vram_gfn = 0xf0000 - 0x10000 * i;
+	ret_record->backing_gfn = ret_record->adopted ? 0 : 0x7000;
+	ret_record->old_vram_gfn = ret_record->between ? 0xf8000 - 0x10000 * i : 0;
+	ret_record->nr_pages = 800;
+	ret_record->cache_attr = XENVRAM__V1__CACHE_ATTR__WC;
+	ret_record->require_cache_attr = i % 2 == 0;
+	ret_record->owner_uid = 65541;
+	ret_record->requester = (struct requester){.uid = 65541 + i, .pid = 4711 + i, .known = true};
+	ret_record->live.n = MAX_REGION_EXTENTS;
+	for (unsigned int k = 0; k < MAX_REGION_EXTENTS; k++)
+		ret_record->live.run[k] = (struct extent){100 * k + k, 90};
+}
+
+/* What version 2 had of it: all extents are pinned, or none. */
+static void make_it_version_2(uint8_t slot[JOURNAL_SLOT_BYTES], struct region_record *record)
+{
+	record->pinned = slot[216] == 0xff ? 0xff : 0;
+	slot[4] = 2;
+	slot[6] = 216;
+	slot[56] |= record->pinned ? 2 : 0;
+	slot[216] = 0;
+}
+
+static void test_states_of_versions_2_and_3(void **state)
+{
+	(void)state;
+	uint8_t slot[JOURNAL_SLOT_BYTES], written[JOURNAL_SLOT_BYTES];
+	struct region_record expected, found;
+
+	int fd = open(XENVRAM_GOLDEN "/journal-3-states", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (unsigned int i = 0; i < sizeof(more_states) / sizeof(more_states[0]); i++) {
+		fill_state(i, &expected);
+		assert_int_equal(read(fd, slot, sizeof(slot)), sizeof(slot));
+		assert_int_equal(region_journal_decode(slot, &found), 1);
+		assert_same(&expected, &found);
+		region_journal_encode(&expected, written);
+		assert_memory_equal(written, slot, sizeof(slot));
+		make_it_version_2(slot, &expected);
+		assert_int_equal(region_journal_decode(slot, &found), 1);
+		assert_same(&expected, &found);
+	}
+	assert_int_equal(read(fd, slot, 1), 0);
+	close(fd);
+}
+
 static void test_file(void **state)
 {
 	(void)state;
@@ -364,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_version_1),
 		cmocka_unit_test(test_version_2),
 		cmocka_unit_test(test_version_3),
+		cmocka_unit_test(test_states_of_versions_2_and_3),
 		cmocka_unit_test(test_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
