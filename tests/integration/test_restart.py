@@ -15,6 +15,10 @@ from waiting import PATIENCE_S, wait_for
 VRAM, BACKING, NR_PAGES = 0xF0000, 0x400, 120
 SLOT_BYTES, MAX_REGIONS = 256, 1024
 SLOT_HEAD = struct.Struct("<IHH")  # magic, version, length
+# Of a record of a region since version 2: vram; state; flags; old vram, frontier, unsettled.
+VRAM_AT, STATE_AT, FLAGS_AT, PROGRESS_AT = 16, 44, 56, 124
+PROGRESS = struct.Struct("<QII")
+LENGTH_OF_V2 = 216
 GOLDEN_V1 = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "journal-1")
 
 
@@ -163,6 +167,13 @@ class Restart(SimTest):
                 return
         self.fail(f"no record of the region that is to be {state}")
 
+    def stick(self, operation):
+        """A part of the pages goes, and then none goes on or back."""
+        self.host.fault("relocate", 1, "every", "fail", "EBUSY")
+        self.host.fault("relocate", 1, 1, "fail", "ENOMEM", 50)
+        self.refused(pb.STUCK, errno.EBUSY, operation)
+        self.host.clear_faults()
+
     def test_a_journal_of_version_1(self):
         """It knew nothing of how far pages had come: what was half created or half destroyed goes home."""
         places = {pb.CREATING: (VRAM + 0x1000, BACKING + 0x80), pb.DESTROYING: (VRAM + 0x2000, BACKING + 0x100)}
@@ -173,11 +184,7 @@ class Restart(SimTest):
             pb.CREATING: lambda: self.asker.create(1, *places[pb.CREATING], NR_PAGES),
         }
         for state, operation in operations.items():
-            # A part of the pages goes, and then none goes on or back.
-            self.host.fault("relocate", 1, "every", "fail", "EBUSY")
-            self.host.fault("relocate", 1, 1, "fail", "ENOMEM", 50)
-            self.refused(pb.STUCK, errno.EBUSY, operation)
-            self.host.clear_faults()
+            self.stick(operation)
             vram, backing = places[state]
             self.cookies[state] = next(r.cookie for r in self.asker.regions() if r.vram_gfn == vram)
             pages = self.domain.pages()
@@ -194,6 +201,51 @@ class Restart(SimTest):
         self.assert_moved(self.before, self.domain, VRAM, BACKING, NR_PAGES)
         self.assertEqual(len(self.domain.pins()), 1, "of the region that is left")
         self.asker.destroy(self.cookie)
+        self.assert_contents(self.before, self.domain)
+        self.assertEqual(self.domain.pins(), [])
+
+    def make_it_version_2(self, cookie, state, vram_gfn, *progress):
+        """What a daemon of version 2 had written of it, half way to there."""
+        index = next(i for i in range(MAX_REGIONS) if self.slot(i)[8:16] == cookie.to_bytes(8, "little"))
+        slot = bytearray(self.slot(index)[:LENGTH_OF_V2].ljust(SLOT_BYTES, b"\0"))
+        magic, _, _ = SLOT_HEAD.unpack_from(slot)
+        SLOT_HEAD.pack_into(slot, 0, magic, 2, LENGTH_OF_V2)
+        struct.pack_into("<I", slot, STATE_AT, state)
+        slot[FLAGS_AT] |= 2  # all of it was pinned
+        struct.pack_into("<Q", slot, VRAM_AT, vram_gfn)
+        PROGRESS.pack_into(slot, PROGRESS_AT, *progress)
+        self.slot(index, bytes(slot))
+
+    def test_a_journal_of_version_2(self):
+        """What was being moved, or destroyed in part, goes on."""
+        vram, new_vram, backing = VRAM + 0x1000, VRAM + 0x2000, BACKING + 0x80
+        other = self.asker.create(1, vram, backing, NR_PAGES, cache_attr=pb.WC).cookie
+        self.stick(lambda: self.asker.move(self.cookie, new_vram))
+        self.stick(lambda: self.asker.destroy(other, first_page=10, nr_pages=60))
+        pages = self.domain.pages()
+        for at, nr_pages in ((new_vram, 50), (VRAM, 70), (backing, 50), (vram, 70)):
+            self.assertEqual(sum(at + i in pages for i in range(NR_PAGES)), nr_pages, f"at {at:#x}")
+        self.stop()
+        self.make_it_version_2(self.cookie, pb.MOVING, new_vram, VRAM, 0, NR_PAGES)
+        self.make_it_version_2(other, pb.SHRINKING, vram, 0, 10, 60)
+        self.daemon.start()
+        self.asker = self.client()
+        wait_for(
+            lambda: [r.state for r in self.asker.regions()] == 2 * [pb.ACTIVE],
+            lambda: f"both regions are active: {self.asker.regions()}",
+        )
+        found = [self.asker.region(cookie) for cookie in (self.cookie, other)]
+        regions = [(region.vram_gfn, region.live_pages, region.pinned) for region in found]
+        self.assertEqual(regions, [(new_vram, NR_PAGES, True), (vram, NR_PAGES - 60, True)])
+        expected = dict(self.before)
+        for i in range(NR_PAGES):
+            expected[new_vram + i] = expected.pop(BACKING + i)
+        for i in (*range(10), *range(70, NR_PAGES)):
+            expected[vram + i] = expected.pop(backing + i)
+        self.assert_contents(expected, self.domain)
+        self.assertEqual(len(self.domain.pins()), 3, "one, and one of each piece")
+        for cookie in (self.cookie, other):
+            self.asker.destroy(cookie)
         self.assert_contents(self.before, self.domain)
         self.assertEqual(self.domain.pins(), [])
 
