@@ -245,6 +245,22 @@ static void give_up(struct broker *broker, struct region *region, const struct f
 	regions_go_on(region);
 }
 
+/* 0, or -1 with errno; EMFILE: the descriptor had no room here. */
+static int map_log(struct region *region, int fd)
+{
+	region_log_unmap(&region->log);
+	if (fd < 0) {
+		errno = EMFILE;
+		return -1;
+	}
+	if (region_log_map(&region->log, fd) < 0)
+		return -1;
+	if (region->log.nr_pages == region->record.nr_pages)
+		return 0;
+	errno = EBADMSG;
+	return -1;
+}
+
 void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
 {
 	_cleanup_close_ int log_fd = fd;
@@ -257,8 +273,7 @@ void regions_log_arrived(struct broker *broker, uint64_t cookie, int fd)
 		supervisor_drop_log(broker, cookie);
 		return;
 	}
-	region_log_unmap(&region->log);
-	if (region_log_map(&region->log, log_fd) < 0 || region->log.nr_pages != region->record.nr_pages) {
+	if (map_log(region, log_fd) < 0) {
 		unusable.os_error = errno;
 		unusable.message = strerror(errno);
 		regions_log_failed(broker, cookie, &unusable);

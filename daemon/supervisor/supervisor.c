@@ -75,7 +75,7 @@ static void on_stop(evutil_socket_t signal, short what, void *data)
 	end_if_all_reaped(supervisor);
 }
 
-/* A file with any fault changes nothing. */
+/* 0, or -1: a file with any fault changes nothing. */
 static int read_settings(struct supervisor *supervisor)
 {
 	if (config_file_read(supervisor->options->config_path, &supervisor->settings) < 0)
@@ -83,9 +83,8 @@ static int read_settings(struct supervisor *supervisor)
 	uint64_t needed = file_limit_needed(&supervisor->settings);
 	if (supervisor->file_limit < needed)
 		log_warning("%" PRIu64 " files can be open at a time (LimitNOFILE= of the unit), and %" PRIu64
-			    " are needed if clients use all that [limits] in %s allows: then regions are "
-			    "refused, "
-			    "and connections and subscriptions may end with the broker",
+			    " are needed if clients use all that [limits] in %s allows: regions are refused "
+			    "then, and connections and subscriptions may end with the broker",
 			supervisor->file_limit, needed, supervisor->settings.file);
 	return 0;
 }
