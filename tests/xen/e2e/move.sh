@@ -105,7 +105,18 @@ for round in 1 2 3 4; do
 	found=$(dirty "$generation")
 	[ "$found" = " page 0 to 599: 600 " ] || fail "round $round: all pages expected after 30 frames: $found"
 	await_seen "$lines" "$all"
-	echo "ok: round $round: drawing on at $place, every page is seen"
+	# And no other: it rests, writes to one, and draws on.
+	./xen-guest-tool "$guest" idle || exit
+	since=$(exact_since) || exit
+	sleep 0.5
+	lines=$(wc -l </tmp/watch.json)
+	page=$((100 * round))
+	./xen-guest-tool "$guest" write $((place + page)) 1 0xdef || exit
+	found=$(dirty "$since")
+	[ "$found" = " page $page to $page: 1 " ] || fail "round $round: dirty page $page expected: $found"
+	await_seen "$lines" "$page "
+	./xen-guest-tool "$guest" paint $place $pages 50 0 || exit
+	echo "ok: round $round: drawing on at $place, every page is seen, and one that is written to alone"
 done
 ./xen-guest-tool "$guest" idle || exit
 kill -0 $watch || fail "the reader ended: $(cat /tmp/watch.err)"
