@@ -256,7 +256,8 @@ int xenvram_destroy_range(struct xenvram *conn, uint64_t cookie, uint64_t first_
  * they go to holes, none of them of this or another region. Cookie, backing, log, views and readers stay;
  * every page is dirty once. Success is also that it is there already. When it fails the region is where it
  * was, unless it is stuck between the two places; then it can be moved to either of them, or destroyed; and if
- * that gets stuck, too, only destroyed.
+ * that gets stuck, too, only destroyed. One that was stuck and could not be moved on is at the other place, if it
+ * is not stuck still.
  *   EINVAL  cookie 0, or vram_gfn is out of range
  *   EPERM   the configuration lets no vram be there
  *   ENOENT  no such region
