@@ -105,7 +105,7 @@ def main():
     parser.add_argument("--sample", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("pattern", nargs="?")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path += [os.path.join(here, "../integration"), os.path.join(options.build, "tests/integration")]
     from points import CATEGORIES, OF_ONE_HOST, OPERATIONS
