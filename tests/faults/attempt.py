@@ -18,7 +18,7 @@ LATEST_STEP_S = 1  # by then a step is made that is still to come, also where th
 class Point:
     """Where something fails or dies."""
 
-    comes_by_clock = False  # then it may come at another time, or not at all
+    may_not_come = False  # as what comes by the clock, at another time or not at all
 
 
 class Attempt:

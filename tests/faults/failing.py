@@ -88,8 +88,8 @@ class FailurePoint(Point):
 
     def __init__(self, *faults):
         self.faults = faults
-        # Tracking is polled, and begins anew, when it is time.
-        self.comes_by_clock = any(fault.kind == "track" for fault in faults)
+        # Tracking is polled, and begins anew, when it is time; and a call that maps one page has no second one.
+        self.may_not_come = any(fault.kind == "track" or fault.of_page and fault.pages > 0 for fault in faults)
 
     def __str__(self):
         return "fail/" + ",".join(map(str, self.faults))

@@ -23,14 +23,14 @@ import traceback
 
 HOSTS = (("4.17", "hap"), ("4.20", "hap"), ("4.20", "shadow"))
 
-MAX_SHARE_NOT_REACHED = 100  # one of so many; a full run misses one of some 400
+MAX_SHARE_NOT_REACHED = 25  # one of so many: a full run misses one of some 400, a small sample on a busy machine more
 MAX_LOG_SHOWN = 4000  # the end of it
 
 
 class Tally:
     def __init__(self):
         self.n_points = 0
-        self.not_reached = []  # (name, does it come by the clock)
+        self.not_reached = []  # (name, is that allowed)
         self.violations = []
 
     def add(self, other):
@@ -85,7 +85,7 @@ def run_group(build, xen, mode, operation_name, category, sample, pattern):
                 continue
             reached = attempt(name, lambda: point.run(stage, operation))
             if reached is False:
-                tally.not_reached.append((name, point.comes_by_clock))
+                tally.not_reached.append((name, point.may_not_come))
             else:
                 tally.n_points += 1
         log = stage.daemon.log()
@@ -130,9 +130,9 @@ def main():
             total.add(tally)
     for name, _ in total.not_reached:
         print(f"not reached: {name}")
-    # What comes by the clock may come at another time; more than a few means that nothing is tested. Of those that were
-    # asked for by name it may be most.
-    n_missed = sum(not comes_by_clock for _, comes_by_clock in total.not_reached)
+    # Some may not come, by the clock above all; more than a few means that nothing is tested. Of those that were asked
+    # for by name it may be most.
+    n_missed = sum(not is_allowed for _, is_allowed in total.not_reached)
     max_not_reached = sys.maxsize if options.pattern else total.n_points // MAX_SHARE_NOT_REACHED
     print(f"{time.monotonic() - began:.0f} s; {len(total.not_reached)} more points were not reached")
     print(f"fault points: {total.n_points}, violations: {len(total.violations)}")

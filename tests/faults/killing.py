@@ -109,7 +109,7 @@ def death_points(stage, operation):
 class RecoveryPoint(Point):
     """A role is killed, and while others make that good, so is another, or the next of its kind."""
 
-    comes_by_clock = True  # roles are started again after a while, and their steps overlap
+    may_not_come = True  # roles are started again after a while, and their steps overlap
 
     def __init__(self, first, second):
         self.first, self.second = first, second  # (role, nth step), before it
