@@ -88,8 +88,8 @@ struct broker {
 	LIST_HEAD(, map) maps;
 	uint64_t last_map; /* the last id of one */
 	LIST_HEAD(, domain) domains;
-	char dead[MAX_DEAD]
-		 [UUID_BYTES]; /* the domains that went last; the next one goes to n_dead % MAX_DEAD */
+	/* The domains that went last; the next one goes to n_dead % MAX_DEAD. */
+	char dead[MAX_DEAD][UUID_BYTES];
 	unsigned int n_dead;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;

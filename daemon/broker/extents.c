@@ -34,6 +34,11 @@ uint64_t extents_n_pages(const struct extents *extents)
 	return n;
 }
 
+uint32_t extents_bits(const struct extents *extents)
+{
+	return (1u << extents->n) - 1;
+}
+
 const struct extent *extents_find(const struct extents *extents, struct extent run)
 {
 	for (unsigned int i = 0; i < extents->n; i++) {

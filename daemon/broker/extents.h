@@ -25,6 +25,9 @@ bool extents_are_good(const struct extents *extents, uint64_t nr_pages);
 
 uint64_t extents_n_pages(const struct extents *extents);
 
+/* A bit for each extent: bit i for run[i]. */
+uint32_t extents_bits(const struct extents *extents);
+
 /* The extent that has all pages of the run; NULL when there is none. */
 const struct extent *extents_find(const struct extents *extents, struct extent run);
 

@@ -142,7 +142,7 @@ static void decode_v1(const struct slot_v1 *v1, struct region_record *record)
 static void complete_pins(const struct slot_v1 *v1, struct region_record *record)
 {
 	if (le32toh(v1->flags) & FLAG_PINNED)
-		record->pinned = (1u << record->live.n) - 1;
+		record->pinned = extents_bits(&record->live);
 }
 
 /* Whole, and how far its pages have come was not written. */

@@ -27,7 +27,7 @@ unsigned int region_record_claims(const struct region_record *record, struct cla
 bool region_record_is_pinned(const struct region_record *record)
 {
 	return record->state == XENVRAM__V1__REGION_STATE__ACTIVE &&
-	       record->pinned == (1u << record->live.n) - 1;
+	       record->pinned == extents_bits(&record->live);
 }
 
 bool region_record_is_run_pinned(const struct region_record *record, struct extent run)

@@ -34,8 +34,8 @@ static inline bool moves_within_vram(const struct region_record *record)
 /* Bit i: live.run[i] is to be pinned where it is going. A move that is undone leaves what there was. */
 static inline uint32_t wanted_pins(const struct region_record *record)
 {
-	uint32_t all = (1u << record->live.n) - 1;
-	return record->going_back && !record->require_cache_attr ? record->pinned : all;
+	return record->going_back && !record->require_cache_attr ? record->pinned
+								 : extents_bits(&record->live);
 }
 
 static inline uint64_t unsettled_end(const struct region_record *record)
